@@ -1,0 +1,1 @@
+"""rai: audit a trained model and get one report worth signing."""

@@ -1,0 +1,109 @@
+"""The audits: one question a file. Ours are found by file name, others' by the entry point group `rai.audits`."""
+
+import ast
+import importlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rai.errors import InputError, plain
+from rai.evidence import Evidence
+from rai.subject import Subject
+
+GROUP = "rai.audits"
+NEEDS = ("labels", "groups", "reference", "probabilities", "values", "features", "metrics")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One question put to a subject, what it needs, and the names of the measurements it makes."""
+
+    name: str
+    question: str
+    needs: tuple[str, ...]
+    measures: tuple[str, ...]
+    measure: Callable[[Subject], Evidence]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """An audit as read from its source text, nothing imported."""
+
+    name: str
+    question: str
+    needs: tuple[str, ...]
+    measures: tuple[str, ...]
+
+
+def listings() -> tuple[Listing, ...]:
+    """Name, question, needs and measurements of rai's own audits, read without importing them."""
+    return tuple(_listing(path) for path in _files())
+
+
+def strangers() -> tuple[EntryPoint, ...]:
+    """Audits that other installed packages offer."""
+    return tuple(sorted(entry_points(group=GROUP), key=lambda each: each.name))
+
+
+def find(only: Iterable[str] = ()) -> tuple[Audit, ...]:
+    """Load every audit, or those named in `only`.
+
+    Two audits of one name, or one that cannot be loaded, raise `InputError`: nobody may shadow or drop an audit.
+    """
+    names = [path.stem for path in _files()] + [each.name for each in strangers()]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"two audits are named {twice[0]!r}", do="uninstall the package that shadows it")
+    wanted = list(only)
+    for name in wanted:
+        if name not in names:
+            raise InputError(f"no audit is named {name!r}", expected=f"one of {', '.join(sorted(names))}")
+    loaded = [_ours(path.stem) for path in _files()] + [_theirs(each) for each in strangers()]
+    return tuple(each for each in loaded if not wanted or each.name in wanted)
+
+
+def _files() -> list[Path]:
+    return sorted(path for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+
+
+def _listing(path: Path) -> Listing:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    values = {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in {"NEEDS", "MEASURES"}
+    }
+    return Listing(path.stem, _first_line(ast.get_docstring(tree)), values["NEEDS"], values["MEASURES"])
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]
+
+
+def _ours(name: str) -> Audit:
+    return _audit(name, importlib.import_module(f"{__name__}.{name}"))
+
+
+def _theirs(point: EntryPoint) -> Audit:
+    try:
+        return _audit(point.name, point.load())
+    except Exception as error:  # noqa: BLE001 - a stranger's module may raise anything
+        raise InputError(
+            f"cannot be loaded ({type(error).__name__}: {plain(error)})",
+            where=f"audit {point.name} from {point.value}",
+            do="mend or uninstall that package; an audit is never dropped silently",
+        ) from None
+
+
+def _audit(name: str, module: ModuleType | Any) -> Audit:
+    needs, measures = tuple(module.NEEDS), tuple(module.MEASURES)
+    for need in needs:
+        if need not in NEEDS:
+            raise ValueError(f"needs {need!r}, which is none of {', '.join(NEEDS)}")
+    return Audit(name, _first_line(module.__doc__), needs, measures, module.measure)

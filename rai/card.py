@@ -1,0 +1,147 @@
+"""The card: what no tensor file says about a model, read from `model.toml` and checked field by field."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from rai.errors import InputError, plain
+from rai.files import require_file
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+LARGEST_CARD = 1 << 20
+T = TypeVar("T")
+Task = Literal["binary", "multiclass", "regression"]
+
+
+class Head(StrEnum):
+    """How a model's outputs are to be read.
+
+    `logit`: one number a row, sigmoid gives P(positive). `logits`: one number a class, softmax gives the
+    probabilities. `probability`: P(positive) itself. `probabilities`: one a class. `value`: a regression value.
+    """
+
+    LOGIT = "logit"
+    LOGITS = "logits"
+    PROBABILITY = "probability"
+    PROBABILITIES = "probabilities"
+    VALUE = "value"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One raw column and how it becomes model inputs.
+
+    A `number` becomes (x - mean) / scale. A `category` becomes one input for each of `categories` (one-hot, less the
+    one named in `drop`), or with `encoding = "ordinal"` one input: (position in the list - mean) / scale. `fill`
+    stands in for a missing value; without it a missing value is an error.
+    """
+
+    __pydantic_config__ = STRICT
+
+    name: str
+    kind: Literal["number", "category"]
+    mean: float = 0.0
+    scale: float = 1.0
+    categories: tuple[str, ...] = ()
+    encoding: Literal["onehot", "ordinal"] = "onehot"
+    drop: str | None = None
+    fill: str | float | None = None
+
+    @property
+    def width(self) -> int:
+        """How many model inputs this column becomes."""
+        one = self.kind == "number" or self.encoding == "ordinal"
+        return 1 if one else len(self.categories) - (self.drop is not None)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Which files and columns are audited. Paths are relative to the card.
+
+    `bands` cuts a numeric sensitive column: age = [30, 50] gives "under 30", "30 to under 50", "50 and over".
+    `missing_values` are texts that mean "missing", beside the empty cell.
+    """
+
+    __pydantic_config__ = STRICT
+
+    test: str | None = None
+    reference: str | None = None
+    target: str | None = None
+    sensitive: tuple[str, ...] = ()
+    bands: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    intersections: bool = True
+    missing_values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Network:
+    """Which of rai's own architectures the tensors belong to, and its arguments."""
+
+    __pydantic_config__ = STRICT
+
+    kind: str
+    arguments: Mapping[str, str | bool | int | float | tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything the owner declares about the model. Undeclared text fields stay visibly empty in the report."""
+
+    __pydantic_config__ = STRICT
+
+    task: Task
+    name: str = ""
+    version: str = ""
+    head: Head | None = None
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
+    threshold: float = 0.5
+    purpose: str = ""
+    owner: str = ""
+    intended_use: str = ""
+    factory: str | None = None
+    network: Network | None = None
+    data: Files = field(default_factory=Files)
+    columns: tuple[Column, ...] = ()
+
+
+def read_card(path: Path) -> Card:
+    """Read and check a `model.toml`; raise `InputError` naming file, key and what was expected."""
+    require_file(path, do="draft one with: rai init MODEL --data TEST --target COLUMN")
+    if path.stat().st_size > LARGEST_CARD:
+        raise InputError("larger than 1 MiB", where=path, expected="a model card in TOML")
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8 text", where=path, expected="a model card in TOML") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"not valid TOML ({plain(error)})", where=path, do="mend the line named") from None
+    return parse(Card, found, path)
+
+
+def parse(kind: type[T], found: object, path: Path) -> T:
+    """Turn plain TOML or JSON values into the dataclass `kind`; the first wrong key becomes an `InputError`."""
+    try:
+        return TypeAdapter(kind).validate_python(found)
+    except ValidationError as error:
+        raise wrong_key(error.errors()[0], path) from None
+
+
+def wrong_key(first: ErrorDetails, path: Path) -> InputError:
+    """Say which key of which file is wrong and what was expected there."""
+    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    reasons = {"missing": "is missing", "unexpected_keyword_argument": "is not a key rai knows"}
+    what = reasons.get(first["type"], f"is {first['input']!r}")
+    known = first["type"] in reasons
+    return InputError(f"key {key} {what}", where=path, expected="" if known else _expected(first["msg"]))
+
+
+def _expected(message: str) -> str:
+    """Take "Input should be 'a' or 'b'" down to "'a' or 'b'"."""
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")

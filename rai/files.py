@@ -1,0 +1,64 @@
+"""Reading and writing files so that nothing is lost: whole files appear, or nothing changes."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from rai.errors import InputError
+
+CHUNK = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 so that a crash leaves the old file or the new one, never a torn one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, text.encode("utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"cannot write ({error.strerror})", where=path, do="choose another folder with --out"
+        ) from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def require_file(path: Path, *, do: str) -> Path:
+    """Return `path` when it is an ordinary file with content; raise `InputError` with advice otherwise."""
+    if not path.exists():
+        raise InputError("no such file", where=path, do=do)
+    if not path.is_file():
+        raise InputError("not an ordinary file", where=path, do=do)
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty", where=path, do=do)
+    return path

@@ -1,0 +1,1 @@
+"""The architectures a card can name."""

@@ -1,0 +1,167 @@
+"""The waist: all of a finished audit as plain data. report.json is a `Record`; every page is drawn from one."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from rai.card import wrong_key
+from rai.errors import InputError
+from rai.evidence import Evidence, Measurement
+from rai.files import require_file
+from rai.policy import Finding, Policy, Verdict, overall
+
+SCHEMA_VERSION = "1"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that entered the audit. `rows` is None for a model."""
+
+    name: str
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class GroupCount:
+    """Test rows of one group; None where fewer than five (suppressed)."""
+
+    attribute: str
+    group: str
+    rows: int | None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What was audited: everything a reader needs to know that this report is about that model."""
+
+    name: str
+    version: str
+    task: str
+    head: str
+    head_reason: str
+    trust: str
+    format: str
+    model: File
+    data: File
+    reference: File | None
+    classes: tuple[str, ...]
+    positive: str | None
+    threshold: float | None
+    groups: tuple[GroupCount, ...]
+    purpose: str
+    owner: str
+    intended_use: str
+    seed: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """One audit's part: its question, and its evidence or the problem that kept it from any."""
+
+    name: str
+    question: str
+    measures: tuple[str, ...]
+    evidence: Evidence | None
+    problem: str = ""
+    crashed: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """What differs between two runs on equal inputs; left out of the digest."""
+
+    date: str = ""
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished audit. `digest` is the SHA-256 of everything but `run` and itself."""
+
+    identity: Identity
+    policy: Policy
+    sections: tuple[Section, ...]
+    findings: tuple[Finding, ...]
+    not_covered: tuple[str, ...]
+    run: Run
+    schema_version: str = SCHEMA_VERSION
+    digest: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict among blocking rules."""
+        return overall(self.findings)
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """All measurements of all sections, in order."""
+        found = [section.evidence for section in self.sections if section.evidence]
+        return tuple(each for evidence in found for each in evidence.measurements)
+
+
+ADAPTER: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def sealed(record: Record) -> Record:
+    """Return the record with its digest filled in."""
+    return replace(record, digest=digest(record))
+
+
+def digest(record: Record) -> str:
+    """SHA-256 over the canonical JSON of the record without `run` and `digest`."""
+    content = plain_values(record)
+    del content["run"], content["digest"]
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def plain_values(record: Record) -> dict[str, Any]:
+    """The record as dictionaries, lists, text and numbers."""
+    return dict(ADAPTER.dump_python(record, mode="json"))
+
+
+def to_json(record: Record) -> str:
+    """The record as JSON text: ASCII, two spaces deep, no NaN, keys in the order of the schema."""
+    return json.dumps(plain_values(record), indent=1, allow_nan=False) + "\n"
+
+
+def read_record(path: Path) -> Record:
+    """Read a report.json; raise `InputError` when it is no report, of another version, or was altered."""
+    require_file(path, do="make one with: rai audit MODEL")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise InputError("not JSON", where=path, expected="a report.json written by rai audit") from None
+    version = found.get("schema_version") if isinstance(found, dict) else None
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"schema_version is {version!r}", where=path, expected=f"a report of version {SCHEMA_VERSION!r}"
+        )
+    return _unaltered(_parsed(found, path), path)
+
+
+def _parsed(found: object, path: Path) -> Record:
+    try:
+        return ADAPTER.validate_json(json.dumps(found))
+    except ValidationError as error:
+        raise wrong_key(error.errors()[0], path) from None
+
+
+def _unaltered(record: Record, path: Path) -> Record:
+    if digest(record) != record.digest:
+        raise InputError("was altered after it was written: its digest does not match", where=path)
+    return record
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of report.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **ADAPTER.json_schema(mode="serialization")}

@@ -1,0 +1,1 @@
+"""Intervals, exact bootstraps, permutation tests and multiplicity: pure functions of numpy arrays."""
