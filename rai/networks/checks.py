@@ -1,0 +1,49 @@
+"""Checks that every architecture makes of its arguments before anything is allocated."""
+
+from collections.abc import Iterable, Sequence
+
+from rai.errors import InputError
+
+MOST_PARAMETERS = 2**31
+"""More numbers than this (8 GiB of weights) in one network are a mistake or an attack."""
+
+
+def size(key: str, given: object) -> int:
+    """Return `given` when it is a whole number from 1 to 2³¹; raise `InputError` naming the key otherwise."""
+    if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= MOST_PARAMETERS:
+        raise InputError(f"is {given!r}", where=_place(key), expected="a whole number from 1 to 2147483648")
+    return given
+
+
+def sizes(key: str, given: object) -> tuple[int, ...]:
+    """Return `given` as a tuple of sizes; it may be empty."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InputError(f"is {given!r}", where=_place(key), expected="a list of whole numbers, for example [64, 32]")
+    return tuple(size(key, each) for each in given)
+
+
+def one_of(key: str, given: object, choices: Iterable[str]) -> str:
+    """Return `given` when it is one of `choices`."""
+    known = tuple(choices)
+    if not isinstance(given, str) or given not in known:
+        raise InputError(f"is {given!r}", where=_place(key), expected=f"one of {', '.join(known)}")
+    return given
+
+
+def share(key: str, given: object) -> float:
+    """Return `given` as a number from 0 to below 1."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < 1:
+        raise InputError(f"is {given!r}", where=_place(key), expected="a number from 0 to below 1")
+    return float(given)
+
+
+def require_total(parameters: int) -> None:
+    """Raise `InputError` when the network would hold more than 2³¹ parameters."""
+    if parameters > MOST_PARAMETERS:
+        raise InputError(
+            f"would hold {parameters:,} parameters", where="network.arguments", expected="at most 2,147,483,648"
+        )
+
+
+def _place(key: str) -> str:
+    return f"network.arguments.{key}"
