@@ -1,5 +1,7 @@
 """The audits: one question a file. Ours are found by file name, others' by the entry point group `rai.audits`."""
 
+from __future__ import annotations
+
 import ast
 import importlib
 from collections import Counter
@@ -8,11 +10,13 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rai.errors import InputError, plain
-from rai.evidence import Evidence
-from rai.subject import Subject
+
+if TYPE_CHECKING:  # listing the audits must import no numpy
+    from rai.evidence import Evidence
+    from rai.subject import Subject
 
 GROUP = "rai.audits"
 NEEDS = ("labels", "groups", "reference", "probabilities", "values", "features", "metrics")

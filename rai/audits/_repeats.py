@@ -1,0 +1,113 @@
+"""Rows that stand in the data twice, rows the model may have been trained on, columns that never vary."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+import numpy as np
+
+from rai.audits._exhibits import percent
+from rai.audits._lift import counted, lift, undefined
+from rai.evidence import Evidence, Measurement, Table
+from rai.stats.estimates import Estimate
+from rai.stats.proportions import proportion, wilson
+from rai.subject import Data, Floats, Subject
+
+NO_REFERENCE = "no reference (training) rows were given"
+Keys = list[bytes]
+
+
+def row_keys(features: Floats) -> Keys:
+    """One 128-bit digest a row, equal just where all inputs are equal (0.0 and -0.0 count as equal)."""
+    plain = np.ascontiguousarray(features, dtype=np.float64) + 0.0
+    return [blake2b(row, digest_size=16).digest() for row in plain]
+
+
+def repeats(subject: Subject) -> Evidence:
+    """Rows whose inputs came up before, within the test rows and in the reference rows."""
+    keys = row_keys(subject.data.features)
+    found = [*_within(subject.data, keys), *_across(subject.data, keys, subject.reference), _constant(subject.data)]
+    return Evidence(tuple(found), (_table(found),))
+
+
+def _within(data: Data, keys: Keys) -> list[Measurement]:
+    first = {key: place for place, key in reversed(list(enumerate(keys)))}
+    again = [place for place, key in enumerate(keys) if first[key] < place]
+    other = _conflicts(data, [(place, [first[keys[place]]]) for place in again], data)
+    return _shares(("duplicate_share", "duplicate_conflict_share"), len(again), other, len(keys))
+
+
+def _across(data: Data, keys: Keys, reference: Data | None) -> list[Measurement]:
+    names = ("overlap_share", "overlap_conflict_share", "overlap_excess")
+    if reference is None:
+        return [undefined(name, NO_REFERENCE) for name in names]
+    if reference.features.shape[1] != data.features.shape[1]:
+        return [undefined(name, "the reference rows have other inputs than the test rows") for name in names]
+    places = _places(row_keys(reference.features))
+    common = [(place, places[key]) for place, key in enumerate(keys) if key in places]
+    shares = _shares(names[:2], len(common), _conflicts(data, common, reference), len(keys))
+    return [*shares, lift(_excess(len(common), len(keys), places), names[2])]
+
+
+def _excess(repeated: int, rows: int, places: Mapping[bytes, Sequence[int]]) -> Estimate:
+    """How much more often test rows stand in the reference than reference rows stand there a second time.
+
+    Rows that agree by nature (few columns, rounded values) agree in both; only shared rows lift the difference. Its
+    interval joins two Wilson intervals (Newcombe 1998, method 10).
+    """
+    twins, others = sum(len(each) for each in places.values() if len(each) > 1), sum(map(len, places.values()))
+    here, there = proportion(repeated, rows), proportion(twins, others)
+    if here.value is None or there.value is None:
+        return replace(here, value=None, low=None, high=None, reason="no rows to compare")
+    gap, both = here.value - there.value, wilson([repeated, twins], [rows, others])
+    down = math.hypot(here.value - both.low[0], both.high[1] - there.value)
+    up = math.hypot(both.high[0] - here.value, there.value - both.low[1])
+    return Estimate(gap, max(-1.0, gap - down), min(1.0, gap + up), rows, "difference of two shares, Newcombe 95 %")
+
+
+def _places(keys: Keys) -> Mapping[bytes, Sequence[int]]:
+    places: dict[bytes, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return places
+
+
+def _conflicts(data: Data, pairs: list[tuple[int, Sequence[int]]], other: Data) -> int | None:
+    """How many rows agree in their inputs with rows of `other` and share their label with none of those."""
+    if data.labels is None or other.labels is None:
+        return None
+    mine, theirs = data.labels.tolist(), other.labels.tolist()
+    return sum(all(mine[place] != theirs[twin] for twin in twins) for place, twins in pairs)
+
+
+def _shares(names: Sequence[str], repeated: int, conflicting: int | None, rows: int) -> list[Measurement]:
+    first = counted(names[0], repeated / max(rows, 1), rows, unit="share")
+    if conflicting is None:
+        return [first, undefined(names[1], "no labels to compare", rows=rows)]
+    return [first, counted(names[1], conflicting / max(rows, 1), rows, unit="share")]
+
+
+def constant_columns(data: Data) -> list[str]:
+    """Names of the columns whose every input has one value in all rows."""
+    if not data.rows:
+        return []
+    still = np.ptp(data.features, axis=0) == 0
+    return [player.name for player in data.players if still[list(player.inputs)].all()]
+
+
+def _constant(data: Data) -> Measurement:
+    return counted("constant_columns", len(constant_columns(data)), data.rows, unit="columns")
+
+
+def _table(found: Sequence[Measurement]) -> Table:
+    words = {
+        "duplicate_share": "test rows whose inputs repeat an earlier test row",
+        "duplicate_conflict_share": "… and whose label differs from that row's",
+        "overlap_share": "test rows whose inputs also stand in the reference",
+        "overlap_conflict_share": "… and whose label no such reference row shares",
+        "overlap_excess": "overlap beyond what the reference rows have among themselves",
+    }
+    told = {words[each.name]: each.value for each in found if each.name in words}
+    alt = "; ".join(f"{what}: {'not measured' if share is None else percent(share)}" for what, share in told.items())
+    return Table("Repeated rows", f"{alt}.", ("what", "share of test rows"), tuple(told.items()))
