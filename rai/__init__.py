@@ -1,1 +1,64 @@
-"""rai: audit a trained model and get one report worth signing."""
+"""rai: audit a trained model and get one report worth signing.
+
+>>> import rai
+>>> report = rai.audit(model, X_test, y_test, sensitive_features=people[["sex"]])
+>>> report.verdict
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rai.errors import InputError
+    from rai.evidence import Evidence, Measurement
+    from rai.policy import Policy, Rule, Verdict, read_policy
+    from rai.record import ExitCode
+    from rai.report import Report, VerdictError
+    from rai.run import audit, audit_predictions, judge_again
+    from rai.subject import Subject
+
+HOMES = {
+    "Evidence": "evidence",
+    "ExitCode": "record",
+    "InputError": "errors",
+    "Measurement": "evidence",
+    "Policy": "policy",
+    "Report": "report",
+    "Rule": "policy",
+    "Subject": "subject",
+    "Verdict": "policy",
+    "VerdictError": "report",
+    "audit": "run",
+    "audit_predictions": "run",
+    "judge_again": "run",
+    "read_policy": "policy",
+}
+
+__all__ = [
+    "Evidence",
+    "ExitCode",
+    "InputError",
+    "Measurement",
+    "Policy",
+    "Report",
+    "Rule",
+    "Subject",
+    "Verdict",
+    "VerdictError",
+    "audit",
+    "audit_predictions",
+    "judge_again",
+    "read_policy",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import rai` costs nothing."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'rai' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"rai.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

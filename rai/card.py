@@ -1,7 +1,7 @@
 """The card: what no tensor file says about a model, read from `model.toml` and checked field by field."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -122,7 +122,50 @@ def read_card(path: Path) -> Card:
         raise InputError("not UTF-8 text", where=path, expected="a model card in TOML") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"not valid TOML ({plain(error)})", where=path, do="mend the line named") from None
-    return parse(Card, found, path)
+    card = parse(Card, found, path)
+    require_sense(card, path)
+    return card
+
+
+def require_sense(card: Card, path: Path) -> None:
+    """Raise `InputError` for the first field that contradicts another one or can mean nothing."""
+    for field_name, problem in _contradictions(card):
+        raise InputError(f"key {field_name} {problem}", where=path)
+
+
+def _contradictions(card: Card) -> Iterator[tuple[str, str]]:
+    count = len(card.classes)
+    if card.task == "regression" and count:
+        yield "classes", "is given for a regression model; leave it out"
+    if card.task == "binary" and count != 2:
+        yield "classes", f"has {count} names; a binary model has two"
+    if card.task == "multiclass" and count < 3:
+        yield "classes", f"has {count} names; a multiclass model has at least three"
+    if len(set(card.classes)) < count:
+        yield "classes", "names a class twice"
+    if card.positive is not None and card.positive not in card.classes:
+        yield "positive", f"is {card.positive!r}, which is none of the classes {', '.join(card.classes)}"
+    if not 0.0 < card.threshold < 1.0:
+        yield "threshold", f"is {card.threshold:g}; it is a probability between 0 and 1"
+    yield from _column_contradictions(card)
+
+
+def _column_contradictions(card: Card) -> Iterator[tuple[str, str]]:
+    names = [each.name for each in card.columns]
+    for position, each in enumerate(card.columns):
+        where = f"columns.{position}"
+        if names.index(each.name) < position:
+            yield f"{where}.name", f"is {each.name!r}, which an earlier column has"
+        if each.scale == 0.0:
+            yield f"{where}.scale", "is 0; values are divided by it"
+        if each.kind == "category" and len(set(each.categories)) < max(1, len(each.categories)):
+            yield f"{where}.categories", "is empty or names a category twice"
+        if each.drop is not None and each.drop not in each.categories:
+            yield f"{where}.drop", f"is {each.drop!r}, which is none of the categories"
+        if each.kind == "category" and each.fill is not None and each.fill not in each.categories:
+            yield f"{where}.fill", f"is {each.fill!r}, which is none of the categories"
+        if each.kind == "number" and isinstance(each.fill, str):
+            yield f"{where}.fill", f"is {each.fill!r}; a number column is filled with a number"
 
 
 def parse(kind: type[T], found: object, path: Path) -> T:

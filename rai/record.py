@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from rai.files import require_file
 from rai.policy import Finding, Policy, Verdict, overall
 
 SCHEMA_VERSION = "1"
+
+
+class ExitCode(IntEnum):
+    """What `rai` tells the shell; public API. Where several hold, INPUT wins, then FAIL, CRASHED, UNSURE."""
+
+    PASS = 0
+    FAIL = 1
+    INPUT = 2
+    CRASHED = 3
+    UNSURE = 4
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,16 @@ class Record:
         return overall(self.findings)
 
     @property
+    def exit_code(self) -> ExitCode:
+        """0 pass, 1 a blocking rule failed, 3 an audit crashed, 4 a blocking rule is unsure or unmeasured."""
+        if self.verdict is Verdict.FAIL:
+            return ExitCode.FAIL
+        if any(section.crashed for section in self.sections):
+            return ExitCode.CRASHED
+        doubt = self.verdict is not Verdict.PASS and self.policy.unsure == "block"
+        return ExitCode.UNSURE if doubt else ExitCode.PASS
+
+    @property
     def measurements(self) -> tuple[Measurement, ...]:
         """All measurements of all sections, in order."""
         found = [section.evidence for section in self.sections if section.evidence]
@@ -112,8 +133,12 @@ ADAPTER: TypeAdapter[Record] = TypeAdapter(Record)
 
 
 def sealed(record: Record) -> Record:
-    """Return the record with its digest filled in."""
-    return replace(record, digest=digest(record))
+    """Return the record as its own JSON gives it back, with its digest filled in.
+
+    The way through JSON makes whole numbers in places of fractions the same before and after a file was written.
+    """
+    settled = ADAPTER.validate_json(json.dumps(plain_values(record)))
+    return replace(settled, digest=digest(settled))
 
 
 def digest(record: Record) -> str:

@@ -131,19 +131,20 @@ class Subject:
     @cached_property
     def scores(self) -> Floats:
         """Raw outputs of the model on the test rows, shape (rows, outputs)."""
-        return self.model.scores(self.data.inputs)
+        return _frozen(self.model.scores(self.data.inputs))
 
     @cached_property
     def probabilities(self) -> Floats | None:
         """Class probabilities, shape (rows, classes), or None for a regression model."""
-        return probabilities(self.model.head, self.scores, self.positive)
+        found = probabilities(self.model.head, self.scores, self.positive)
+        return None if found is None else _frozen(found)
 
     @cached_property
     def predicted(self) -> Floats | Ints:
         """Predicted class positions (int), or predicted values (float) for a regression model."""
         if self.probabilities is None:
-            return np.asarray(self.scores[:, 0], dtype=np.float64)
-        return decisions(self.probabilities, self.positive, self.card.threshold)
+            return _frozen(np.asarray(self.scores[:, 0], dtype=np.float64))
+        return _frozen(decisions(self.probabilities, self.positive, self.card.threshold))
 
     @cached_property
     def positive(self) -> int:
@@ -179,6 +180,13 @@ def decisions(chances: Floats, positive: int, threshold: float) -> Ints:
     if chances.shape[1] == 2:
         return np.where(chances[:, positive] >= threshold, positive, 1 - positive)
     return np.asarray(np.argmax(chances, axis=1))
+
+
+def _frozen(values: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written through, so that no audit can change what another one reads."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def _two_columns(chance: Floats, positive: int) -> Floats:

@@ -1,0 +1,5 @@
+"""Run the command line: python -m rai."""
+
+from rai.cli import run
+
+run()

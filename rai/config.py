@@ -1,0 +1,57 @@
+"""Settings from `rai.toml`, or from `[tool.rai]` in pyproject.toml, in the current folder."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rai.errors import InputError, plain
+
+KEYS = ("policy", "only", "out", "seed", "format", "data", "reference", "target", "sensitive", "card")
+FILES = ("rai.toml", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults of `rai audit` that a project sets for itself, and its own metrics."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_config(folder: Path) -> Config:
+    """Read the folder's settings; raise `InputError` for a key that rai does not know."""
+    for name in FILES:
+        path = folder / name
+        if path.is_file():
+            found = _table(path)
+            if found is not None:
+                return _checked(found, path)
+    return Config()
+
+
+def _table(path: Path) -> dict[str, Any] | None:
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"not valid TOML ({plain(error)})", where=path.name, do="mend it") from None
+    if path.name == "rai.toml":
+        return found
+    tool = found.get("tool", {}).get("rai")
+    return tool if isinstance(tool, dict) else None
+
+
+def _checked(found: dict[str, Any], path: Path) -> Config:
+    metrics = found.pop("metrics", {})
+    for key in found:
+        if key not in KEYS:
+            raise InputError(f"key {key} is not one rai knows", where=path.name, expected=", ".join((*KEYS, "metrics")))
+    if not isinstance(metrics, dict) or not all(isinstance(place, str) for place in metrics.values()):
+        raise InputError("metrics is no table of text", where=path.name, expected='name = "package.module:function"')
+    return Config({key: _text(value) for key, value in found.items()}, metrics)
+
+
+def _text(value: Any) -> Any:
+    """Lists become the comma-separated text that the flags take."""
+    return ",".join(str(each) for each in value) if isinstance(value, list) else value

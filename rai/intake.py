@@ -1,0 +1,215 @@
+"""Intake: files or objects handed in become a subject to try and the identity the report will show."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rai.card import Card, Files, Head, read_card
+from rai.data import Table, from_frames
+from rai.data import load as load_table
+from rai.errors import InputError, plain
+from rai.evidence import SMALLEST_CELL
+from rai.models import Loaded, from_object, from_scores
+from rai.models import load as load_model
+from rai.record import File, GroupCount, Identity
+from rai.subject import Data, Floats, Metric, Model, Subject
+
+PROBE_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Case:
+    """A subject and its identity: all that a trial needs."""
+
+    subject: Subject
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person may choose beside the card; a choice made here wins over the card's."""
+
+    data: Path | None = None
+    reference: Path | None = None
+    target: str | None = None
+    sensitive: tuple[str, ...] = ()
+    card: Path | None = None
+    seed: int = 0
+    allow_code: bool = False
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the Python API lets a caller say beside model and data."""
+
+    name: str = "model"
+    classes: tuple[str, ...] | None = None
+    positive: str | None = None
+    threshold: float = 0.5
+    head: Head | None = None
+    bands: Mapping[str, tuple[float, ...]] | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    reference: tuple[Any, Any] | None = None
+    seed: int = 0
+
+    def card(self, task: Any, classes: tuple[str, ...]) -> Card:
+        """The card that these choices amount to."""
+        return Card(
+            task=task,
+            name=self.name,
+            head=self.head,
+            classes=classes,
+            positive=self.positive,
+            threshold=self.threshold,
+        )
+
+    def subject(self, table: Table, card: Card, model: Model) -> Subject:
+        """The subject on trial, with the reference rows when there are some."""
+        reference = None
+        if self.reference is not None:
+            rows, labels = self.reference
+            reference = from_frames(rows, labels, name="reference", like=table).data
+        return Subject(self.name, model, table.data, card, reference, self.seed, self.metrics)
+
+
+def from_files(model: Path, choices: Choices) -> Case:
+    """Load card, data and model from disk; raise `InputError` for the first thing that is wrong."""
+    path = choices.card or model.with_suffix(".toml")
+    card = _overruled(read_card(path), choices, path.parent)
+    tested = _table(card.data.test, card, path)
+    loaded = load_model(model, card, tested.inputs[:PROBE_ROWS], allow_code=choices.allow_code)
+    subject = Subject(
+        name=card.name or model.stem,
+        model=loaded.model,
+        data=tested,
+        card=card,
+        reference=_table(card.data.reference, card, path) if card.data.reference else None,
+        seed=choices.seed,
+        metrics=_metrics(choices.metrics),
+    )
+    return Case(subject, _identity(subject, loaded, File(model.name, loaded.sha256)))
+
+
+def from_objects(model: Any, X: Any, y: Any, *, sensitive_features: Any, options: Options) -> Case:
+    """Take a model and arrays or frames from memory, as the Python API does."""
+    table = _rows(X, y, sensitive_features, options)
+    card = options.card(table.task, table.classes)
+    loaded = from_object(model, card, table.data.inputs[:PROBE_ROWS])
+    subject = options.subject(table, card, loaded.model)
+    return Case(subject, _identity(subject, loaded, File(type(model).__name__, loaded.sha256)))
+
+
+def from_predictions(y_true: Any, y_score: Any, *, sensitive_features: Any, options: Options) -> Case:
+    """Take labels and the numbers a model gave, for those who never get the model itself."""
+    given = np.asarray(y_score)
+    table = _rows(np.zeros((len(given), 0), dtype=np.float32), y_true, sensitive_features, options)
+    card = options.card(table.task, table.classes)
+    loaded = from_scores(_scores(given, card), card)
+    subject = options.subject(table, card, loaded.model)
+    return Case(subject, _identity(subject, loaded, File("predictions only", loaded.sha256)))
+
+
+def _scores(given: NDArray[Any], card: Card) -> Floats:
+    """Numbers as they are, shape (rows, outputs); named or numbered classes as probabilities of 0 and 1."""
+    named = given.dtype.kind in "OUSTb" or (card.task == "multiclass" and given.ndim == 1)
+    if card.task == "regression" or not named:
+        return np.asarray(given.reshape(len(given), -1), dtype=np.float64)
+    texts = np.array([str(each) for each in given.ravel()])
+    strange = sorted(set(texts) - set(card.classes))
+    if strange:
+        raise InputError(f"{strange[0]!r} is no class", where="y_score", expected=f"one of {', '.join(card.classes)}")
+    return np.asarray(texts[:, None] == np.array(card.classes)[None, :], dtype=np.float64)
+
+
+def _rows(X: Any, y: Any, sensitive_features: Any, options: Options) -> Table:
+    return from_frames(X, y, sensitive_features=sensitive_features, classes=options.classes, bands=options.bands)
+
+
+def _overruled(card: Card, choices: Choices, folder: Path) -> Card:
+    """Let flags win over the card; make the card's own paths relative to its folder."""
+    files = card.data
+    chosen = Files(
+        test=_path(choices.data, files.test, folder),
+        reference=_path(choices.reference, files.reference, folder),
+        target=choices.target or files.target,
+        sensitive=choices.sensitive or files.sensitive,
+        bands=files.bands,
+        intersections=files.intersections,
+        missing_values=files.missing_values,
+    )
+    return replace(card, data=chosen)
+
+
+def _path(chosen: Path | None, named: str | None, folder: Path) -> str | None:
+    if chosen is not None:
+        return str(chosen)
+    return str(folder / named) if named else None
+
+
+def _table(name: str | None, card: Card, path: Path) -> Data:
+
+    if name is None:
+        raise InputError("names no test data", where=path, expected="data.test", do="add it, or pass --data FILE")
+    return load_table(Path(name), card)
+
+
+def _metrics(named: Mapping[str, str]) -> dict[str, Metric]:
+    return {name: _metric(name, place) for name, place in named.items()}
+
+
+def _metric(name: str, place: str) -> Metric:
+    module, _, function = place.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except Exception as error:  # noqa: BLE001 - a user's module may raise anything on import
+        raise InputError(
+            f"{place!r} cannot be imported ({type(error).__name__}: {plain(error)})",
+            where=f"metrics.{name}",
+            expected='"package.module:function"',
+        ) from None
+    if not callable(found):
+        raise InputError(f"{place!r} is no function", where=f"metrics.{name}", expected="f(y_true, y_pred)")
+    return found  # type: ignore[no-any-return]
+
+
+def _identity(subject: Subject, loaded: Loaded, model: File) -> Identity:
+    card, decides = subject.card, subject.card.task != "regression"
+    return Identity(
+        name=subject.name,
+        version=card.version,
+        task=card.task,
+        head=str(loaded.model.head),
+        head_reason=loaded.head_reason,
+        trust=loaded.model.trust,
+        format=loaded.format,
+        model=model,
+        data=_file(subject.data),
+        reference=_file(subject.reference) if subject.reference else None,
+        classes=card.classes,
+        positive=card.classes[subject.positive] if card.task == "binary" else None,
+        threshold=card.threshold if decides else None,
+        groups=_group_counts(subject.data),
+        purpose=card.purpose,
+        owner=card.owner,
+        intended_use=card.intended_use,
+        seed=subject.seed,
+        notes=loaded.notes,
+    )
+
+
+def _file(data: Data) -> File:
+    return File(data.source.name, data.source.sha256, data.rows)
+
+
+def _group_counts(data: Data) -> tuple[GroupCount, ...]:
+    return tuple(
+        GroupCount(attribute.name, level, int(count) if count >= SMALLEST_CELL else None)
+        for attribute in data.groups.values()
+        for level, count in zip(attribute.levels, attribute.counts, strict=True)
+    )
