@@ -1,0 +1,1 @@
+"""Stories that each run by one command: python -m examples.diabetes."""
