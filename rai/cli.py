@@ -52,7 +52,8 @@ def main(context: click.Context) -> None:
     from rai.config import read_config
 
     config = read_config(Path.cwd())
-    context.default_map = {"audit": dict(config.settings)}
+    settings = {"formats" if name == "format" else name: value for name, value in config.settings.items()}
+    context.default_map = {"audit": settings}
     context.obj = config.metrics
 
 
@@ -84,7 +85,7 @@ def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
     _hear(verbose=given["verbose"])
     fields = ("card", "data", "reference", "target", "sensitive", "seed", "allow_code")
     choices = Choices(**{name: given[name] for name in fields}, metrics=metrics)
-    folder = given["out"] or Path("reports") / model.stem
+    folder = given["out"] or Path("reports") / _name(model, given["card"])
     with watching(quiet=given["quiet"]) as watch:
         policy, journal = read_policy(given["policy"]), folder / ".journal"
         plan = Plan(policy, given["only"], command=_command(), date=now(), journal=journal, watch=watch)
@@ -197,6 +198,14 @@ def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
         if name not in FORMATS:
             raise InputError(f"no format is named {name!r}", where="--format", expected=f"some of {', '.join(FORMATS)}")
     return tuple(dict.fromkeys(("json", *names)))
+
+
+def _name(model: Path, card: Path | None) -> str:
+    """The model's name from its card as a folder's name; else the file's."""
+    from rai.card import read_card
+
+    named = read_card(card or model.with_suffix(".toml")).name or model.stem
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in named).strip(".") or "model"
 
 
 def _command() -> str:

@@ -207,7 +207,7 @@ def rows_needed(rule: Rule, found: Measurement) -> str:
         return ""
     distance = min(abs(found.value - bound) for bound in bounds)
     width = max(found.high - found.value, found.value - found.low)
-    if distance == 0.0 or width / distance > 100.0:
+    if distance == 0.0 or width / distance > 10.0:
         return "the estimate lies so near the bound that no feasible number of rows would settle it"
     total = found.rows * (width / distance) ** 2
     more = total - found.rows

@@ -13,7 +13,6 @@ from sklearn.datasets import load_diabetes
 
 from examples.shared import Recipe, Story, audit, prepare
 
-HERE = Path(__file__).parent
 RECIPE = Recipe(hidden=(16,), epochs=60, batch=32, learning_rate=0.01, weight_decay=0.05)
 CARD = """\
 name = "diabetes-mlp"
@@ -58,7 +57,7 @@ def story() -> Story:
 def main() -> None:
     """Train, audit, and say where the report is."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--folder", type=Path, default=HERE / "out", help="where model and data are written")
+    parser.add_argument("--folder", type=Path, default=Path("examples/diabetes/out"), help="for model and data")
     parser.add_argument("--out", type=Path, default=Path("reports/diabetes"), help="where the report is written")
     chosen = parser.parse_args()
     code = audit(prepare(story(), RECIPE, chosen.folder), chosen.out, "--format", "html,json,md")

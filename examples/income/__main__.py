@@ -13,7 +13,6 @@ from sklearn.datasets import fetch_openml
 
 from examples.shared import Recipe, Story, audit, prepare
 
-HERE = Path(__file__).parent
 RECIPE = Recipe(hidden=(64,), epochs=8, batch=256, learning_rate=0.002, weight_decay=0.01)
 TEST_ROWS = 16_281
 FIRST_TEST_WEIGHT = 226_802
@@ -103,7 +102,7 @@ def main() -> None:
     """Train, audit, and say where the report is."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--raw", type=Path, help="folder with adult.data and adult.test (default: fetch from OpenML)")
-    parser.add_argument("--folder", type=Path, default=HERE / "out", help="where model and data are written")
+    parser.add_argument("--folder", type=Path, default=Path("examples/income/out"), help="for model and data")
     parser.add_argument("--out", type=Path, default=Path("reports/income"), help="where the report is written")
     chosen = parser.parse_args()
     split = from_folder(chosen.raw) if chosen.raw else from_openml()

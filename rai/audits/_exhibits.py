@@ -26,7 +26,7 @@ def figure(value: float | None, unit: str = "") -> str:
     if value is None:
         return "not measured"
     if unit == "share":
-        return percent(value)
+        return number(value)
     return f"{value:,.0f} {unit}" if unit in COUNTS else f"{number(value)} {unit}".strip()
 
 

@@ -38,7 +38,7 @@ def code(text: str) -> str:
 
 def _draw(record: Record, cap: int) -> str:
     blocks = [*_opening(record), *_checks(record, cap), *_cards(record)]
-    for section in record.sections:
+    for section in verdicts.worst_sections_first(record).sections:
         blocks += _section(section, cap)
     return "\n\n".join([*blocks, f"Digest {code(record.digest or 'not sealed')}"]) + "\n"
 

@@ -56,8 +56,9 @@ class Part:
     sheet: Sheet | None
 
 
-def page(record: Record) -> str:
+def page(given: Record) -> str:
     """Draw the whole report; equal records give equal pages."""
+    record = verdicts.worst_sections_first(given)
     style, script = _asset("report.css"), _asset("report.js")
     anchors = _anchors(record)
     checks = _checks(record, anchors)

@@ -18,6 +18,8 @@ STYLES = {
     Verdict.UNMEASURED: "bold",
 }
 COLUMNS = ("Estimate", "95 % interval", "Requirement", "Smallest n")
+WIDTHS = (75, 90)
+"""How wide a terminal must be for the requirement, and for the smallest number of rows, to be shown too."""
 MOST_ROWS = 60
 """Checks listed at most; report.json and report.html hold all."""
 
@@ -40,14 +42,15 @@ def said(text: object, console: Console, style: str = "") -> Text:
 
 
 def _table(found: list[Finding], console: Console) -> Table:
+    """Numbers are never cut: where the terminal is narrow, columns at the right are left out."""
+    shown = len(COLUMNS) - sum(console.width < needed for needed in WIDTHS)
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("Result", no_wrap=True)
-    table.add_column("Check", ratio=1, min_width=16, overflow="fold")
-    for name in COLUMNS:
-        bound = name == "Requirement"
-        table.add_column(name, justify="left" if bound else "right", max_width=13 if bound else None)
+    table.add_column("Check", ratio=1, min_width=12, overflow="fold")
+    for name in COLUMNS[:shown]:
+        table.add_column(name, justify="left" if name == "Requirement" else "right", no_wrap=True)
     for each in found:
-        table.add_row(*_row(each, console))
+        table.add_row(*_row(each, console)[: 2 + shown])
     return table
 
 

@@ -1,11 +1,11 @@
 """The verdict in words: what could be shown, what could not, and what the shell is told."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rai.policy import Finding, Verdict
-from rai.record import ExitCode, Record
-from rai.render.words import counted, listed, short
+from rai.record import ExitCode, Record, Section
+from rai.render.words import about, counted, listed, short
 
 WORST_FIRST = (Verdict.FAIL, Verdict.UNSURE, Verdict.UNMEASURED, Verdict.PASS)
 SHOWN_FIRST = (Verdict.PASS, Verdict.FAIL, Verdict.UNSURE, Verdict.UNMEASURED)
@@ -32,6 +32,17 @@ MARKS = {
 def worst_first(record: Record) -> list[Finding]:
     """The findings in the order Fail, Unsure, Not measured, Pass; the policy's order within each."""
     return sorted(record.findings, key=lambda each: WORST_FIRST.index(each.verdict))
+
+
+def worst_sections_first(record: Record) -> Record:
+    """The record with its sections in the order of their worst check; those without evidence stand last."""
+    order = sorted(record.sections, key=lambda each: (each.evidence is None, _rank(record, each)))
+    return replace(record, sections=tuple(order))
+
+
+def _rank(record: Record, section: Section) -> int:
+    spoken = [each.verdict for each in record.findings if each.rule.measurement in section.measures]
+    return min((WORST_FIRST.index(verdict) for verdict in spoken), default=len(WORST_FIRST))
 
 
 def counts(record: Record) -> dict[Verdict, int]:
@@ -62,9 +73,21 @@ def _all(total: int) -> str:
 
 
 def _named(findings: list[Finding]) -> str:
-    names = list(dict.fromkeys(short(each.rule.id, 40) for each in findings))
-    more = [] if len(names) <= MOST_NAMED else [f"{len(names) - MOST_NAMED} more"]
-    return listed(names[:MOST_NAMED] + more)
+    """The rules' titles, each with what it is about: "Selection-rate ratio (sex, race)"."""
+    named: dict[str, list[str]] = {}
+    for each in findings:
+        facet = about(each.measurement.facet if each.measurement else each.rule.where)
+        named.setdefault(short(each.rule.title, 60), []).extend([short(facet, 40)] if facet else [])
+    told = [f"{title} ({_some(facets)})" if facets else title for title, facets in named.items()]
+    return listed(told[:MOST_NAMED] + _left(told))
+
+
+def _some(facets: list[str]) -> str:
+    return ", ".join(facets[:MOST_NAMED] + _left(facets))
+
+
+def _left(names: list[str]) -> list[str]:
+    return [] if len(names) <= MOST_NAMED else [f"{len(names) - MOST_NAMED} more"]
 
 
 def particulars(record: Record) -> list[str]:

@@ -136,6 +136,12 @@ def humane(name: str) -> str:
     return name.replace("_", " ")
 
 
+def heading(name: str) -> str:
+    """A column's name with a capital first letter, but for symbols such as p."""
+    symbol = len(name.split(" ")[0]) == 1
+    return name if symbol else name[:1].upper() + name[1:]
+
+
 def sentence(text: str) -> str:
     """The text with a capital first letter and a full stop."""
     capital = text[:1].upper() + text[1:]

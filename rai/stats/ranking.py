@@ -179,12 +179,12 @@ def _resampled(
         return undefined(ONE_CLASS, len(positive))
     drawn = _draws(summary, positive, score, rng, draws)
     method = f"row bootstrap within classes, {len(drawn)} draws, {level:.0%} interval on the logit scale"
-    return _on_logit(
+    return on_logit(
         Estimate(value, None, None, len(positive), method, NO_OVERLAP), float(drawn.std(ddof=1)), normal_quantile(level)
     )
 
 
-def _on_logit(plain: Estimate, error: float, standard: float) -> Estimate:
+def on_logit(plain: Estimate, error: float, standard: float) -> Estimate:
     """Add the interval that is symmetric on the logit scale; none where the value is 0 or 1 or never varies."""
     value = plain.value
     if value is None or not 0.0 < value < 1.0 or error == 0:
@@ -220,7 +220,7 @@ def delong(positive: Bools, score: Floats, *, level: float = 0.95) -> Estimate:
     if parts.sum() == 0:
         return plain
     freedom = parts.sum() ** 2 / (parts**2 / [m - 1, n - 1]).sum()
-    return _on_logit(plain, float(np.sqrt(parts.sum())), float(stats.t.ppf(0.5 + level / 2, freedom)))
+    return on_logit(plain, float(np.sqrt(parts.sum())), float(stats.t.ppf(0.5 + level / 2, freedom)))
 
 
 def placements(positive: Bools, score: Floats) -> Floats:

@@ -176,3 +176,15 @@ def test_the_module_runs_as_the_command_does(loans: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
     assert "Traceback" not in done.stderr
+
+
+def test_without_out_the_folder_is_named_after_the_model(rai_command, loans: Path) -> None:
+    rai_command("audit", loans / "model.pt", "-q", "--only", "performance")
+    assert sorted(path.name for path in Path("reports/loans").iterdir()) == ["report.html", "report.json"]
+
+
+def test_formats_may_come_from_the_settings_file(rai_command, loans: Path) -> None:
+    Path("rai.toml").write_text('format = ["md"]\nout = "here"\nonly = ["performance"]\n', encoding="utf-8")
+    done = rai_command("audit", loans / "model.pt", "-q")
+    assert done.code == 4, done.err
+    assert sorted(path.name for path in Path("here").iterdir()) == ["report.json", "report.md"]

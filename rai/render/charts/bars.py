@@ -8,6 +8,7 @@ from rai.evidence import Bars
 from rai.render.charts.svg import (
     WIDTH,
     Scale,
+    apart,
     bounded,
     cut,
     number,
@@ -16,7 +17,6 @@ from rai.render.charts.svg import (
     reach,
     segment,
     tag,
-    ticks,
     wide,
     words,
 )
@@ -32,7 +32,7 @@ def draw(bars: Bars) -> Markup:
     shown = range(min(len(bars.labels), MOST))
     scale = _scale(bars)
     bottom = STEP * len(shown) + 6
-    drawn = [*numbers(scale, bottom), _grid(ticks(scale.low, scale.high), scale, len(shown), "grid")]
+    drawn = [*numbers(scale, bottom), _grid(apart(scale), scale, len(shown), "grid")]
     drawn += [_grid([bars.reference], scale, len(shown), "reference")] if bars.reference is not None else []
     for index in shown:
         drawn += [_heading(bars, index), _mark(bars, index, scale)]

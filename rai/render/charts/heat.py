@@ -9,7 +9,7 @@ from rai.render.charts.svg import LETTER, WIDTH, cut, picture, tag, wide, words
 from rai.render.words import column_places, figure
 
 MOST = 15
-TALL, LEAST = 32.0, 46.0
+TALL, LEAST = 32.0, 30.0
 LEVELS = 6
 LONGEST = 18
 
@@ -29,7 +29,7 @@ def draw(heat: Heat) -> Markup:
     """The chart of at most `MOST` rows and columns; the data table beside it holds the others."""
     grid = _grid(heat)
     rows = heat.row_labels[:MOST]
-    drawn = [*_titles(heat, grid.left), *_columns(heat.column_labels[:MOST], grid)]
+    drawn = [_titles(heat, grid), *_columns(heat.column_labels[:MOST], grid)]
     for i, label in enumerate(rows):
         drawn.append(words(cut(label, grid.left - 8), grid.left - 8, grid.top + i * TALL + 21, anchor="end"))
     drawn += _cells(heat, grid)
@@ -45,8 +45,8 @@ def is_wide(heat: Heat) -> bool:
 def _grid(heat: Heat) -> Grid:
     """Where the cells lie; column labels that are wider than a cell are slanted and may hang over at the right."""
     columns = heat.column_labels[:MOST]
-    left = min(max(wide(label) for label in [*heat.row_labels[:MOST], heat.row_title]), 150.0) + 12
-    least = max(LEAST, *(wide(text) + 12 for line in _texts(heat) for text in line))
+    left = min(max(wide(label) for label in heat.row_labels[:MOST]), 150.0) + 12
+    least = max(LEAST, *(wide(text) + 8 for line in _texts(heat) for text in line))
     level = max(least, (WIDTH - left) / len(columns))
     if all(wide(label) <= level - 6 for label in columns):
         return Grid(left, 44.0, level, left + level * len(columns), slanted=False)
@@ -70,10 +70,10 @@ def _texts(heat: Heat) -> list[list[str]]:
     return [["–" if value is None else figure(value, places) for value in line] for line in shown]
 
 
-def _titles(heat: Heat, left: float) -> list[Markup]:
-    across = words(f"{heat.column_title} →", left, 13, class_="name") if heat.column_title else Markup()
-    down = words(cut(f"{heat.row_title} ↓", left), 0, 13, class_="name") if heat.row_title else Markup()
-    return [across, down]
+def _titles(heat: Heat, grid: Grid) -> Markup:
+    """What the rows are and what the columns are, on one line above them."""
+    titles = (f"{heat.row_title} ↓" if heat.row_title else "", f"{heat.column_title} →" if heat.column_title else "")
+    return words(cut(" by ".join(each for each in titles if each), max(grid.right, WIDTH)), 0, 13, class_="name")
 
 
 def _columns(labels: tuple[str, ...], grid: Grid) -> list[Markup]:

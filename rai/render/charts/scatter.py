@@ -79,10 +79,10 @@ def _tile(box: Tile, level: int) -> str:
 def _legend(scatter: Scatter) -> list[Markup]:
     ends = _ends(scatter)
     y = BOTTOM + 60
-    drawn = [words("rows a bin", 0, y, class_="tick")]
+    drawn = [words("rows:", 0, y, class_="tick")]
     levels = range(LEVELS) if ends[0] < ends[1] else [LEVELS - 1]
     for level in levels:
-        left = 78.0 + 52 * (level if ends[0] < ends[1] else 0)
+        left = 44.0 + 60 * (level if ends[0] < ends[1] else 0)
         drawn.append(tag("path", d=_tile((left, y - 12, left + 14, y + 2), level), class_=f"tile l{level}"))
         drawn.append(words(_least(ends, level), left + 17, y, class_="tick"))
     return drawn
@@ -93,4 +93,4 @@ def _least(ends: tuple[int, int], level: int) -> str:
     if low == high:
         return figure(low)
     count = math.ceil(low * (high / low) ** (level / LEVELS) - 1e-9)
-    return f"{count / 1000:.0f}k+" if count >= 10_000 else f"{count}+"
+    return f"{count / 1000:.3g}k+" if count >= 1000 else f"{count}+"

@@ -12,7 +12,7 @@ from rai.render.words import figure, places_for, visible
 WIDTH = 340.0
 LARGEST = 1e300
 """Numbers beyond it are drawn at it, so that no sum of them overflows."""
-LETTER = 7.3
+LETTER = 7.8
 """Width of a letter at 13 pixels, generously."""
 
 
@@ -127,13 +127,23 @@ def _whole(value: float, places: int) -> bool:
 
 def below(scale: Scale, top: float, bottom: float) -> list[Markup]:
     """A horizontal axis: grid lines from `top` to `bottom` with their numbers under them."""
-    lines = [segment((scale(each),) * 2, (top, bottom), "grid") for each in ticks(scale.low, scale.high)]
+    lines = [segment((scale(each),) * 2, (top, bottom), "grid") for each in apart(scale)]
     return lines + numbers(scale, bottom)
+
+
+def apart(scale: Scale) -> tuple[float, ...]:
+    """As many round numbers as stand beside each other along a horizontal axis without touching."""
+    for most in (5, 4, 3, 2):
+        at = ticks(scale.low, scale.high, most)
+        room = [scale(b) - scale(a) for a, b in pairwise(at)]
+        if min(room, default=0.0) > max(map(wide, labels(at)), default=0.0) + 6:
+            return at
+    return at[:1]
 
 
 def numbers(scale: Scale, bottom: float) -> list[Markup]:
     """The numbers of a horizontal axis that lies at `bottom`."""
-    at, drawn = ticks(scale.low, scale.high), []
+    at, drawn = apart(scale), []
     for each, text in zip(at, labels(at), strict=True):
         half = wide(text) / 2
         x = min(max(scale(each), half), WIDTH - half)
