@@ -122,7 +122,7 @@ def failed(report: rai.Report) -> set[str]:
 
 def measure_all(quick: bool) -> Mapping[str, float]:  # noqa: FBT001 - the harness hands it over
     """Detection and false-alarm rates."""
-    seeds = range(4 if quick else 100)
+    seeds = range(4 if quick else 50)
     worlds = [clean(seed) for seed in seeds]
     alarms = [bool(failed(world.audit())) for world in worlds]
     found = {

@@ -1,6 +1,7 @@
 """The command line: words in, an exit code out."""
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 BAD_INPUT = 2
 CRASHED = 3
-PATH = click.Path(path_type=Path)
 FORMATS = ("html", "json", "md", "junit")
 
 
@@ -32,7 +32,25 @@ class Names(click.ParamType[tuple[str, ...]]):
         return tuple(part.strip() for part in parts if part.strip())
 
 
+class Place(click.ParamType[Path]):
+    """A path; ~ is the home folder, also where no shell wrote it out (--out=~/x, rai.toml)."""
+
+    name = "path"
+
+    def __init__(self, *, file: bool = False) -> None:
+        self.file = file
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Refuse the empty text, and where a file is wanted also what has no name of its own, such as . and /."""
+        path = Path(os.path.expanduser(value))  # noqa: PTH111 - pathlib's own fails where there is no such home
+        if not str(value).strip() or (self.file and not path.name):
+            self.fail(f"{str(value)!r} names no file", param, ctx)
+        return path
+
+
 NAMES = Names()
+PATH = Place()
+MODEL = Place(file=True)
 
 
 def option(name: str, *parameter: str, **more: Any) -> Callable[[F], F]:
@@ -58,7 +76,7 @@ def main(context: click.Context) -> None:
 
 
 @main.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @option("--card", type=PATH, help="The model card (default: the model's name with .toml).")
 @option("--data", type=PATH, help="Test rows: CSV, Parquet or Feather (default: the card's).")
 @option("--reference", type=PATH, help="Reference rows, usually the training data.")
@@ -97,7 +115,7 @@ def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
 
 
 @main.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=MODEL)
 @click.option("--data", type=PATH, required=True, help="Test rows that the card will name.")
 @click.option("--target", required=True, help="Column with the true labels.")
 @click.option("--sensitive", type=NAMES, default=(), help="Sensitive columns.")
@@ -177,11 +195,19 @@ def run() -> NoReturn:
     """Run the command line; every error becomes one line and an exit code."""
     try:
         main(standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(BAD_INPUT)
+    except click.ClickException as error:
+        click.echo(f"rai: {plain(error.format_message())}; see: {_help(error)} --help", err=True)
         sys.exit(BAD_INPUT)
     except InputError as error:
         click.echo(f"rai: {error}", err=True)
+        sys.exit(BAD_INPUT)
+    except OSError as error:
+        click.echo(
+            f"rai: {plain(error.filename or 'a file')}: {plain(error.strerror or type(error).__name__)}", err=True
+        )
         sys.exit(BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         click.echo("rai: interrupted; the same command goes on where this one stopped", err=True)
@@ -191,6 +217,12 @@ def run() -> NoReturn:
         click.echo(f"rai: internal error, please report it: {type(error).__name__}: {plain(error)}", err=True)
         sys.exit(CRASHED)
     sys.exit(0)
+
+
+def _help(error: click.ClickException) -> str:
+    """The command whose help tells more."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return context.command_path if context else "rai"
 
 
 def _formats(names: tuple[str, ...]) -> tuple[str, ...]:

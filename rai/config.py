@@ -9,6 +9,7 @@ from typing import Any
 from rai.errors import InputError, plain
 
 KEYS = ("policy", "only", "out", "seed", "format", "data", "reference", "target", "sensitive", "card")
+LISTS = ("only", "sensitive", "format")
 FILES = ("rai.toml", "pyproject.toml")
 
 
@@ -34,12 +35,17 @@ def read_config(folder: Path) -> Config:
 def _table(path: Path) -> dict[str, Any] | None:
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except UnicodeDecodeError:
+        raise InputError("not UTF-8 text", where=path.name, expected="settings in TOML") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"not valid TOML ({plain(error)})", where=path.name, do="mend it") from None
     if path.name == "rai.toml":
         return found
-    tool = found.get("tool", {}).get("rai")
-    return tool if isinstance(tool, dict) else None
+    tool = found.get("tool")
+    ours = tool.get("rai") if isinstance(tool, dict) else None
+    if ours is not None and not isinstance(ours, dict):
+        raise InputError("key tool.rai is no table", where=path.name, expected="[tool.rai] with keys below it")
+    return ours
 
 
 def _checked(found: dict[str, Any], path: Path) -> Config:
@@ -49,9 +55,18 @@ def _checked(found: dict[str, Any], path: Path) -> Config:
             raise InputError(f"key {key} is not one rai knows", where=path.name, expected=", ".join((*KEYS, "metrics")))
     if not isinstance(metrics, dict) or not all(isinstance(place, str) for place in metrics.values()):
         raise InputError("metrics is no table of text", where=path.name, expected='name = "package.module:function"')
-    return Config({key: _text(value) for key, value in found.items()}, metrics)
+    return Config({key: _setting(key, value, path) for key, value in found.items()}, metrics)
 
 
-def _text(value: Any) -> Any:
-    """Lists become the comma-separated text that the flags take."""
-    return ",".join(str(each) for each in value) if isinstance(value, list) else value
+def _setting(key: str, value: Any, path: Path) -> str | int | tuple[str, ...]:
+    """The value as the flag of this name takes it, lists as they are; raise `InputError` for another kind of value."""
+    if key == "seed":
+        right, expected = isinstance(value, int) and not isinstance(value, bool) and value >= 0, "a whole number from 0"
+    elif key in LISTS and isinstance(value, list):
+        right, expected = all(isinstance(each, str) for each in value), "a list of texts"
+        value = tuple(value)
+    else:
+        right, expected = isinstance(value, str), "a text" + (" or a list of texts" if key in LISTS else "")
+    if not right:
+        raise InputError(f"key {key} is {value!r}", where=path.name, expected=expected)
+    return value  # type: ignore[no-any-return]  # one of the kinds checked above

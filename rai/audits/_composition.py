@@ -63,7 +63,7 @@ def _table(subject: Subject) -> Table:
     lines = [line for each in attributes(subject) for line in _lines(each)]
     return Table(
         "Groups in the test rows",
-        f"{len(lines)} groups with their rows; fewer than 5 rows are not shown.",
+        f"{len(lines)} group{'' if len(lines) == 1 else 's'} with their rows; fewer than 5 rows are not shown.",
         ("attribute", "group", "rows"),
         tuple(lines),
     )

@@ -91,7 +91,7 @@ def _families(rates: Sequence[Rate], cells: Ints) -> list[tuple[Ints, Ints]]:
 def _unmeasurable(rates: Sequence[Rate], cells: Ints, groups: Groups) -> str:
     """Why these rates cannot be compared; empty where they can."""
     if len(groups.levels) < 2:
-        return "only one group"
+        return f"fewer than two groups of {SMALLEST_CELL} rows or more"
     bases = [
         (int(base), f"{rate.base_words} in group {level}")
         for rate in rates

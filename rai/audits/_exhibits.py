@@ -49,6 +49,8 @@ def spread(found: Sequence[Measurement], key: str) -> str:
         return "not measured"
     ends = min(known, key=_value), max(known, key=_value)
     named = [f"{figure(each.value, each.unit)} ({each.facet[key]})" for each in ends]
+    if len(known) > 1 and _value(ends[0]) == _value(ends[1]):
+        return f"{figure(ends[0].value, ends[0].unit)} in each"
     return named[0] if len(known) == 1 else " to ".join(named)
 
 

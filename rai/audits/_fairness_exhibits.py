@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rai.audits._criteria import Rate
-from rai.audits._exhibits import bars, spread
+from rai.audits._exhibits import bars, figure, number, percent, spread
 from rai.audits._lift import hidden, shown
 from rai.evidence import Bars, Curve, Line, Measurement, Table
 from rai.stats.significance import holm
@@ -31,6 +31,7 @@ GAP_COLUMNS = (
     "Highest",
     "Lowest",
 )
+MEAN_GAP_COLUMNS = ("Gap", "Difference", "Low", "High", "By chance", "Corrected", "p", "Detectable")
 IMPACT_COLUMNS = (
     "Group",
     "Rows",
@@ -87,11 +88,35 @@ def gap_table(facet: Mapping[str, str], compared: Sequence[Compared]) -> Table:
     tested = [each for each in compared if each.difference.p is not None]
     adjusted = dict(zip([each.title for each in tested], _holm(tested), strict=True))
     return Table(
-        f"Gaps between groups by {about(facet)}",
+        f"Gaps between groups by {about(facet)}: {widest(compared)}",
         f"For each criterion the difference and ratio between the groups of {about(facet)}, with intervals.",
         GAP_COLUMNS,
         tuple(_gap_row(each, adjusted.get(each.title)) for each in compared),
     )
+
+
+def widest(compared: Sequence[Compared]) -> str:
+    """The criterion whose difference is the largest, in words."""
+    known = [each for each in compared if each.difference.value is not None]
+    if not known:
+        return "not measured"
+    most = max(known, key=lambda each: each.difference.value or 0.0)
+    size = f"{most.title}, {number(100 * (most.difference.value or 0.0))} points"
+    return f"largest in {size} ({most.highest} over {most.lowest})" if most.difference.value else "none"
+
+
+def mean_gap_table(facet: Mapping[str, str], compared: Sequence[tuple[str, Measurement]]) -> Table:
+    """One row a gap of means: difference, what chance would show, p, what could have been seen."""
+    return Table(
+        f"Gaps between groups by {about(facet)}: mean residuals {figure(compared[0][1].value)} apart",
+        "; ".join(f"{what}: {figure(found.value)}" for what, found in compared) + ".",
+        MEAN_GAP_COLUMNS,
+        tuple((what, *_mean_gap(found)) for what, found in compared),
+    )
+
+
+def _mean_gap(found: Measurement) -> tuple[Cell, ...]:
+    return (found.value, found.low, found.high, found.chance, found.corrected, found.p, found.detectable)
 
 
 def _holm(tested: Sequence[Compared]) -> list[float]:
@@ -111,9 +136,10 @@ def rate_chart(rate: Rate, facet: Mapping[str, str], found: Sequence[Measurement
 
 def impact_table(facet: Mapping[str, str], impacts: Sequence[Impact]) -> Table:
     """Four-fifths comparison with its tests of significance (29 CFR 1607.4(D))."""
-    best = impacts[0].best if impacts else "none"
+    lead = f"each group against {impacts[0].best}, the highest selection rate"
+    nobody = impacts[0].measurement.value is None
     return Table(
-        f"Four-fifths comparison by {about(facet)}: each group against {best}, the highest selection rate",
+        f"Four-fifths comparison by {about(facet)}: {'nobody is selected, so no ratio' if nobody else lead}",
         "Impact ratio of each group with interval, Fisher's exact test, standard deviations, and whether one selection "
         "moved between the two groups would change the side of 0.8.",
         IMPACT_COLUMNS,
@@ -137,13 +163,16 @@ def score_chart(groups: Groups, probabilities: Floats | None, positive: int) -> 
         return ()
     edges = np.linspace(0.0, 1.0, BINS + 1)
     middle = tuple(float(x) for x in (edges[:-1] + edges[1:]) / 2)
-    lines = tuple(
-        Line(groups.levels[i], middle, _shares(probabilities[groups.mask(i), positive], edges)) for i in large
-    )
+    chances = {groups.levels[i]: probabilities[groups.mask(i), positive] for i in large}
+    lines = tuple(Line(name, middle, _shares(each, edges)) for name, each in chances.items())
+    means = sorted((float(each.mean()), name) for name, each in chances.items())
+    ends = [f"{percent(mean)} ({name})" for mean, name in (means if len(means) == 1 else (means[0], means[-1]))]
+    told = "; ".join(f"{name} {percent(mean)}" for mean, name in means)
     return (
         Curve(
-            f"Predicted probability by {groups.name}",
-            f"Share of each group's rows in twenty bins of the predicted probability, by {groups.name}.",
+            f"Predicted probability by {groups.name}: on average {' to '.join(ends)}",
+            f"Share of each group's rows in twenty bins of the predicted probability; bins of 1 to 4 rows are drawn as "
+            f"empty, groups under {FEWEST_FOR_A_CURVE} rows not at all. On average {told}.",
             "predicted probability",
             "share of the group",
             lines,

@@ -105,6 +105,12 @@ def large_enough(groups: Groups, *, among: Bools | None = None, least: int = SMA
     return Groups(groups.name, tuple(groups.levels[level] for level in kept), _renumbered(codes, kept))
 
 
+def left_out(groups: Groups) -> tuple[str, ...]:
+    """Name the groups that are too small to be compared, if there are any."""
+    small = [level for level, count in zip(groups.levels, groups.counts, strict=True) if hidden(int(count))]
+    return (f"Left out of the gaps by {groups.name}, fewer than 5 rows: {', '.join(small)}.",) if small else ()
+
+
 def _renumbered(codes: Ints, kept: Ints) -> Ints:
     place = np.full(int(codes.max(initial=0)) + 2, UNKNOWN, dtype=np.int64)
     place[kept] = np.arange(len(kept))

@@ -1,5 +1,6 @@
 """Cells that were empty in the source: how many, in which columns, and whether one group has more of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from rai.audits._lift import counted, large_enough, lift, lift_gap, undefined
 from rai.evidence import Evidence, Heat, Measurement, Table
 from rai.stats.gaps import rate_gap
 from rai.stats.proportions import proportion
-from rai.subject import Bools, Groups, Ints, Subject
+from rai.subject import Bools, Floats, Groups, Ints, Subject
 
 UNTOLD = "the data does not say which cells were empty"
 MOST = 20
@@ -20,7 +21,7 @@ MOST = 20
 def missingness(subject: Subject) -> Evidence:
     """The share of empty cells by column and group, and the largest difference between groups."""
     mask = subject.data.missing
-    if mask is None:
+    if mask is None or not mask.shape[1]:
         return Evidence((undefined("missing_share", UNTOLD), undefined("missing_gap", UNTOLD)))
     worst = worst_columns(mask)
     names = [player.name for player in subject.data.players]
@@ -90,8 +91,9 @@ def _shapes(subject: Subject, worst: list[int]) -> tuple[Table | Heat, ...]:
 
 def _heat(groups: Groups, mask: Bools, names: list[str]) -> Heat:
     shares = [_empty(groups, mask[:, column]) / np.maximum(groups.counts, 1) for column in range(len(names))]
+    told = _most(groups, names, shares) if groups.levels else ""
     return Heat(
-        f"Empty cells by {groups.name}",
+        f"Empty cells by {groups.name}{told}",
         f"Share of empty cells in {', '.join(names)}, for each of {len(groups.levels)} groups of {groups.name}.",
         row_labels=tuple(names),
         column_labels=groups.levels,
@@ -100,3 +102,10 @@ def _heat(groups: Groups, mask: Bools, names: list[str]) -> Heat:
         column_title=groups.name,
         unit="share",
     )
+
+
+def _most(groups: Groups, names: list[str], shares: Sequence[Floats]) -> str:
+    """The emptiest cell of the heat map in words."""
+    grid = np.stack(shares)
+    row, column = (int(place) for place in np.unravel_index(int(np.argmax(grid)), grid.shape))
+    return f": most in {names[row]} for {groups.levels[column]}, {percent(float(grid[row, column]))}"

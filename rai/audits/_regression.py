@@ -9,8 +9,8 @@ from rai.stats.means import mae_estimate, mean_estimate, r2_estimate, rmse_estim
 from rai.subject import Floats, Subject
 
 METHOD = (
-    "A residual is the label less the prediction. Mean errors have Student t intervals, root mean square error and R² "
-    "intervals from resampling the rows. Pictured cells of 1 to 4 rows are drawn as empty."
+    "A residual is the label less the prediction. Mean errors have Student t intervals, root mean square error one on "
+    "the log scale; R² is resampled. Pictured cells of 1 to 4 rows are drawn as empty."
 )
 EDGE = 0.005
 """Share of rows left out of the picture at each end, so that no outlying person stands alone in it."""
@@ -22,7 +22,7 @@ def regression(subject: Subject) -> Evidence:
     predicted = np.asarray(subject.predicted, dtype=np.float64)
     found = (
         lift(mae_estimate(actual, predicted), "mae"),
-        lift(rmse_estimate(actual, predicted, subject.rng("performance rmse")), "rmse"),
+        lift(rmse_estimate(actual, predicted), "rmse"),
         _explained(subject, actual, predicted),
         lift(mean_estimate(actual - predicted), "mean_residual"),
     )

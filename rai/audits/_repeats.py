@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from hashlib import blake2b
 
 import numpy as np
@@ -11,10 +10,25 @@ from rai.audits._exhibits import percent
 from rai.audits._lift import counted, lift, undefined
 from rai.evidence import Evidence, Measurement, Table
 from rai.stats.estimates import Estimate
-from rai.stats.proportions import proportion, wilson
+from rai.stats.estimates import undefined as no_estimate
+from rai.stats.proportions import wilson
 from rai.subject import Data, Floats, Subject
 
 NO_REFERENCE = "no reference (training) rows were given"
+MANY_TWINS = 0.05
+BLIND = (
+    "{} of the reference rows have a twin among themselves. If these are copies made for training, rows shared with "
+    "the test data can hide behind them: read the plain share of test rows that also stand in the reference."
+)
+NO_COLUMNS = "the data names no columns"
+REPEATS = (
+    "duplicate_share",
+    "duplicate_conflict_share",
+    "overlap_share",
+    "overlap_conflict_share",
+    "overlap_excess",
+    "constant_columns",
+)
 Keys = list[bytes]
 
 
@@ -26,9 +40,11 @@ def row_keys(features: Floats) -> Keys:
 
 def repeats(subject: Subject) -> Evidence:
     """Rows whose inputs came up before, within the test rows and in the reference rows."""
+    if not subject.data.features.shape[1]:
+        return Evidence(tuple(undefined(name, NO_COLUMNS, rows=subject.data.rows) for name in REPEATS))
     keys = row_keys(subject.data.features)
     found = [*_within(subject.data, keys), *_across(subject.data, keys, subject.reference), _constant(subject.data)]
-    return Evidence(tuple(found), (_table(found),))
+    return Evidence(tuple(found), (_table(found),), caveats=_blind(found))
 
 
 def _within(data: Data, keys: Keys) -> list[Measurement]:
@@ -54,16 +70,30 @@ def _excess(repeated: int, rows: int, places: Mapping[bytes, Sequence[int]]) -> 
     """How much more often test rows stand in the reference than reference rows stand there a second time.
 
     Rows that agree by nature (few columns, rounded values) agree in both; only shared rows lift the difference. Its
-    interval joins two Wilson intervals (Newcombe 1998, method 10).
+    interval joins two Wilson intervals (Newcombe 1998, method 10); twins that come in pairs come or go together, so
+    they count as half as many rows.
     """
-    twins, others = sum(len(each) for each in places.values() if len(each) > 1), sum(map(len, places.values()))
-    here, there = proportion(repeated, rows), proportion(twins, others)
-    if here.value is None or there.value is None:
-        return replace(here, value=None, low=None, high=None, reason="no rows to compare")
-    gap, both = here.value - there.value, wilson([repeated, twins], [rows, others])
-    down = math.hypot(here.value - both.low[0], both.high[1] - there.value)
-    up = math.hypot(both.high[0] - here.value, there.value - both.low[1])
+    sizes = np.array([len(each) for each in places.values()], dtype=np.int64)
+    twins, others = int(sizes[sizes > 1].sum()), int(sizes.sum())
+    if not rows or not others:
+        return no_estimate("no rows to compare", rows)
+    here, there = repeated / rows, twins / others
+    alone = 1 + 2 * np.sum(sizes == 2) / max(twins, 1)
+    own, base = wilson([repeated], [rows]), wilson([twins / alone], [others / alone])
+    down = math.hypot(here - own.low[0], base.high[0] - there)
+    up = math.hypot(own.high[0] - here, there - base.low[0])
+    gap = here - there
     return Estimate(gap, max(-1.0, gap - down), min(1.0, gap + up), rows, "difference of two shares, Newcombe 95 %")
+
+
+def _blind(found: Sequence[Measurement]) -> tuple[str, ...]:
+    """Warn where the reference repeats itself so much that shared rows could hide in it."""
+    shares = {each.name: each.value for each in found}
+    overlap, excess = shares.get("overlap_share"), shares.get("overlap_excess")
+    if overlap is None or excess is None or overlap - excess <= MANY_TWINS or overlap <= 0:
+        return ()
+    twins = percent(overlap - excess)
+    return (BLIND.format(twins),)
 
 
 def _places(keys: Keys) -> Mapping[bytes, Sequence[int]]:
@@ -100,6 +130,10 @@ def _constant(data: Data) -> Measurement:
     return counted("constant_columns", len(constant_columns(data)), data.rows, unit="columns")
 
 
+def _or_not(share: float | None) -> str:
+    return "not measured" if share is None else percent(share)
+
+
 def _table(found: Sequence[Measurement]) -> Table:
     words = {
         "duplicate_share": "test rows whose inputs repeat an earlier test row",
@@ -109,5 +143,8 @@ def _table(found: Sequence[Measurement]) -> Table:
         "overlap_excess": "overlap beyond what the reference rows have among themselves",
     }
     told = {words[each.name]: each.value for each in found if each.name in words}
-    alt = "; ".join(f"{what}: {'not measured' if share is None else percent(share)}" for what, share in told.items())
-    return Table("Repeated rows", f"{alt}.", ("what", "share of test rows"), tuple(told.items()))
+    alt = "; ".join(f"{what}: {_or_not(share)}" for what, share in told.items())
+    again, across = told[words["duplicate_share"]], told[words["overlap_share"]]
+    shared = "" if across is None else f", {percent(across)} shared with the reference"
+    title = f"Repeated rows: {_or_not(again)} within the test rows{shared}"
+    return Table(title, f"{alt}.", ("what", "share of test rows"), tuple(told.items()))

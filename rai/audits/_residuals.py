@@ -1,26 +1,31 @@
 """Group comparison of a regression model: whose values are predicted too high, and whose errors are larger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from rai.audits._exhibits import bars, spread
+from rai.audits._fairness_exhibits import mean_gap_table
 from rai.audits._lift import joined, large_enough, lift, lift_gap, undefined
-from rai.evidence import Evidence, Measurement
+from rai.evidence import SMALLEST_CELL, Evidence, Measurement
+from rai.stats.estimates import Gap, undefined_gap
 from rai.stats.means import mean_estimate, mean_gap
 from rai.subject import Floats, Groups, Subject
 
+GAPS = ("Mean residual", "Mean absolute error", "Mean residual, in standard deviations of the labels")
 METHOD = (
-    "A residual is the predicted less the true value. Group means have t intervals; the gap is the largest less the "
-    "smallest group mean, its lower bound simultaneous over all pairs of groups. The standardized gap is in standard "
-    "deviations of the true values."
+    "A residual is the label less the prediction: above 0 the group's values are predicted too low. Group means have t "
+    "intervals; the gap is the largest less the smallest group mean, its lower bound simultaneous over all pairs of "
+    "groups. The standardized gap is in standard deviations of the labels. p comes from 2,000 permutations of group "
+    "membership (largest difference in standard errors)."
 )
 
 
 def residual_evidence(subject: Subject, attributes: Sequence[Groups]) -> Evidence:
     """Mean residual and mean absolute error of every group, and their gaps."""
     actual = np.asarray(subject.data.labels, dtype=np.float64)
-    residual = np.asarray(subject.predicted, dtype=np.float64) - actual
+    residual = actual - np.asarray(subject.predicted, dtype=np.float64)
     scale = float(actual.std())
     return joined([_attribute(subject, groups, residual, scale) for groups in attributes], METHOD)
 
@@ -31,19 +36,39 @@ def _attribute(subject: Subject, groups: Groups, residual: Floats, scale: float)
     error = np.abs(residual)
     residuals = _by_group(groups, residual, "group_mean_residual")
     errors = _by_group(groups, error, "group_mae")
-    gaps = [
-        _gap(groups, values, name, rng)
-        for values, name in ((residual, "mean_residual_difference"), (error, "mae_difference"))
-    ]
-    if scale > 0:
-        gaps.append(_gap(groups, residual / scale, "standardized_residual_difference", rng))
-    else:
-        gaps.append(undefined("standardized_residual_difference", "all true values are the same", facet=facet))
+    apart, farther = (_gap(groups, values, rng) for values in (residual, error))
+    gaps = (
+        lift_gap(apart, "mean_residual_difference", facet=facet),
+        lift_gap(farther, "mae_difference", facet=facet),
+        _standardized(apart, scale, facet),
+    )
     charts = (
+        mean_gap_table(facet, tuple(zip(GAPS, gaps, strict=True))),
         bars(f"Mean residual by {groups.name}: {spread(residuals, 'group')}", residuals, "group", reference=0.0),
-        bars(f"Mean absolute error by {groups.name}: {spread(errors, 'group')}", errors, "group", reference=0.0),
+        bars(f"Mean absolute error by {groups.name}: {spread(errors, 'group')}", errors, "group"),
     )
     return Evidence((*residuals, *errors, *gaps), charts)
+
+
+def _standardized(gap: Gap, scale: float, facet: Mapping[str, str]) -> Measurement:
+    """The same gap in standard deviations of the true values."""
+    name = "standardized_residual_difference"
+    if scale == 0:
+        return undefined(name, "all true values are the same", rows=gap.rows, facet=facet)
+    found = lift_gap(gap, name, facet=facet)
+    return replace(
+        found,
+        value=_scaled(found.value, scale),
+        low=_scaled(found.low, scale),
+        high=_scaled(found.high, scale),
+        chance=_scaled(found.chance, scale),
+        corrected=_scaled(found.corrected, scale),
+        detectable=_scaled(found.detectable, scale),
+    )
+
+
+def _scaled(number: float | None, scale: float) -> float | None:
+    return None if number is None else number / scale
 
 
 def _by_group(groups: Groups, values: Floats, name: str) -> list[Measurement]:
@@ -53,8 +78,9 @@ def _by_group(groups: Groups, values: Floats, name: str) -> list[Measurement]:
     ]
 
 
-def _gap(groups: Groups, values: Floats, name: str, rng: np.random.Generator) -> Measurement:
+def _gap(groups: Groups, values: Floats, rng: np.random.Generator) -> Gap:
     large = large_enough(groups)
     known = large.codes >= 0
-    gap = mean_gap(values[known], large.codes[known], len(large.levels), rng, names=large.levels)
-    return lift_gap(gap, name, facet={"attribute": groups.name})
+    if len(large.levels) < 2:
+        return undefined_gap(f"fewer than two groups of {SMALLEST_CELL} rows or more", int(known.sum()))
+    return mean_gap(values[known], large.codes[known], len(large.levels), rng, names=large.levels)

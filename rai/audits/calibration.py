@@ -12,14 +12,28 @@ import numpy as np
 from rai.audits._exhibits import bars, line, percent, spread
 from rai.audits._lift import joined, large_enough, lift, lift_gap, undefined
 from rai.evidence import SMALLEST_CELL, Bars, Curve, Evidence, Line, Measurement
-from rai.stats.calibration import brier_estimate, ece_estimate, reliability
+from rai.stats.calibration import (
+    brier_estimate,
+    calibration_in_the_large,
+    ece_estimate,
+    reliability,
+    stated_variance,
+)
 from rai.stats.estimates import Estimate, Gap
 from rai.stats.gaps import value_ratio
 from rai.stats.means import mean_estimate, mean_gap
 from rai.subject import Bools, Floats, Groups, Subject
 
 NEEDS = ("labels", "probabilities")
-MEASURES = ("brier", "ece", "calibration_in_the_large", "calibration_gap", "calibration_ratio")
+MEASURES = (
+    "brier",
+    "ece",
+    "calibration_in_the_large",
+    "group_brier",
+    "group_ece",
+    "calibration_gap",
+    "calibration_ratio",
+)
 DRAWS = 2000
 FEWEST = 100
 """Rows a group must have before its reliability curve is drawn."""
@@ -29,7 +43,8 @@ METHOD = (
     "both in 15 bins of equally many rows, less what a calibrated model would show by chance. Calibration in the large "
     "is the mean of outcome less probability: above 0 the event happens more often than stated. The calibration gap "
     "is the largest less the smallest of these means among the groups of 5 rows or more; the calibration ratio is the "
-    "smallest over the largest of their ratios of outcomes to summed probability, with normal errors."
+    "smallest over the largest of their ratios of outcomes to summed probability, with normal errors. Intervals allow "
+    "for at least the spread that the stated probabilities imply."
 )
 TOP_LABEL = "The model knows several classes: the chance of the predicted class is held against how often it is right."
 
@@ -65,11 +80,11 @@ def measure(subject: Subject) -> Evidence:
 
 def _everyone(subject: Subject, claim: Stated) -> Evidence:
     found = (
-        lift(_brier(subject, claim), "brier"),
+        lift(_brier(subject, claim, np.ones(subject.data.rows, dtype=np.bool_)), "brier"),
         lift(ece_estimate(claim.happened, claim.chance, subject.rng("calibration ece")), "ece"),
-        lift(mean_estimate(_excess(claim)), "calibration_in_the_large"),
+        lift(calibration_in_the_large(claim.happened, claim.chance), "calibration_in_the_large"),
     )
-    return Evidence(found, (_overall(claim, found[2]),))
+    return Evidence(found, (_overall(subject, claim, found),) if subject.data.rows >= SMALLEST_CELL else ())
 
 
 def _excess(claim: Stated) -> Floats:
@@ -77,23 +92,31 @@ def _excess(claim: Stated) -> Floats:
     return np.asarray(claim.happened - claim.chance, dtype=np.float64)
 
 
-def _brier(subject: Subject, claim: Stated) -> Estimate:
+def _brier(subject: Subject, claim: Stated, among: Bools) -> Estimate:
     """Squared distance of probability and outcome; of several classes, summed over the classes (Brier 1950)."""
     if subject.card.task == "binary" or subject.probabilities is None:
-        return brier_estimate(claim.happened, claim.chance)
-    outcomes = np.eye(subject.probabilities.shape[1])[np.asarray(subject.data.labels, dtype=np.int64)]
-    return mean_estimate(((subject.probabilities - outcomes) ** 2).sum(axis=1))
+        return brier_estimate(claim.happened[among], claim.chance[among])
+    chances, labels = subject.probabilities[among], np.asarray(subject.data.labels, dtype=np.int64)[among]
+    told = chances[np.arange(len(labels)), labels]
+    return mean_estimate((chances**2).sum(axis=1) - 2 * told + 1, least=0.0)
 
 
-def _overall(claim: Stated, found: Measurement) -> Curve:
-    title = "Stated against observed: on average no difference that these rows could show"
-    if found.low is not None and found.high is not None and not found.low <= 0.0 <= found.high:
-        way = "more" if found.low > 0 else "less"
-        title = f"Stated against observed: the event happens {way} often than stated on average"
+def _overall(subject: Subject, claim: Stated, found: tuple[Measurement, ...]) -> Curve:
+    event = "the event happens" if subject.card.task == "binary" else "the predicted class is right"
+    title = f"Stated against observed: {_told(event, error=found[1], large=found[2])}"
     alt = (
         f"On average {percent(float(claim.chance.mean()))} was stated and {percent(float(claim.happened.mean()))} seen."
     )
     return _curve(title, alt, (_reliability_line("all rows", claim),))
+
+
+def _told(event: str, *, error: Measurement, large: Measurement) -> str:
+    """What the intervals of the calibration error and of calibration in the large allow to be said."""
+    if large.low is not None and large.high is not None and not large.low <= 0.0 <= large.high:
+        return f"{event} {'more' if large.low > 0 else 'less'} often than stated on average"
+    if error.low is not None and error.value is not None and error.low > 0.0:
+        return f"{percent(error.value)} apart, averaged over the bins"
+    return "no difference that these rows could show"
 
 
 def _curve(title: str, alt: str, lines: tuple[Line, ...]) -> Curve:
@@ -113,12 +136,28 @@ def _grouped(subject: Subject, claim: Stated, groups: Groups) -> Evidence:
     found = [_of_group(claim, groups, level) for level in range(len(groups.levels))]
     gaps = _gaps(subject, claim, groups)
     pictured = found and groups.name in subject.data.groups
-    return Evidence((*found, *gaps), (_bars(groups, found),) if pictured else ())
+    quality = _quality(subject, claim, groups)
+    return Evidence((*found, *quality, *gaps), (_bars(groups, found),) if pictured else ())
 
 
 def _of_group(claim: Stated, groups: Groups, level: int) -> Measurement:
-    facet = {"attribute": groups.name, "group": groups.levels[level]}
-    return lift(mean_estimate(_excess(claim)[groups.mask(level)]), "calibration_in_the_large", facet=facet)
+    facet, among = {"attribute": groups.name, "group": groups.levels[level]}, groups.mask(level)
+    found = calibration_in_the_large(claim.happened[among], claim.chance[among])
+    return lift(found, "calibration_in_the_large", facet=facet)
+
+
+def _quality(subject: Subject, claim: Stated, groups: Groups) -> list[Measurement]:
+    """Brier score and calibration error of each group."""
+    rng = subject.rng(f"calibration groups {groups.name}")
+    found = []
+    for level, name in enumerate(groups.levels):
+        facet, among = {"attribute": groups.name, "group": name}, groups.mask(level)
+        error = ece_estimate(claim.happened[among], claim.chance[among], rng)
+        found += [
+            lift(_brier(subject, claim, among), "group_brier", facet=facet),
+            lift(error, "group_ece", facet=facet),
+        ]
+    return found
 
 
 def _gaps(subject: Subject, claim: Stated, groups: Groups) -> tuple[Measurement, Measurement]:
@@ -128,7 +167,8 @@ def _gaps(subject: Subject, claim: Stated, groups: Groups) -> tuple[Measurement,
         reason = f"fewer than two groups of {SMALLEST_CELL} rows or more"
         return undefined("calibration_gap", reason, facet=facet), undefined("calibration_ratio", reason, facet=facet)
     rng = subject.rng(f"calibration {groups.name}")
-    gap = mean_gap(_excess(claim), kept.codes, len(kept.levels), rng, names=kept.levels)
+    least = np.array([stated_variance(claim.chance[kept.mask(level)]) for level in range(len(kept.levels))])
+    gap = mean_gap(_excess(claim), kept.codes, len(kept.levels), rng, names=kept.levels, least=least)
     return lift_gap(gap, "calibration_gap", facet=facet), lift_gap(
         _ratio(claim, kept, rng), "calibration_ratio", facet=facet
     )
@@ -146,7 +186,9 @@ def _ratio(claim: Stated, groups: Groups, rng: np.random.Generator) -> Gap:
 
 def _ratio_draws(pairs: Floats, rng: np.random.Generator) -> Floats:
     """Draws of the ratio of two means of the same rows, shape (2, rows), with normal errors."""
-    means = rng.multivariate_normal(pairs.mean(axis=1), np.cov(pairs) / pairs.shape[1], size=DRAWS)
+    covariance, least = np.cov(pairs), stated_variance(pairs[1])
+    covariance[0, 0] += max(0.0, least - float(np.var(pairs[0] - pairs[1], ddof=1)))
+    means = rng.multivariate_normal(pairs.mean(axis=1), covariance / pairs.shape[1], size=DRAWS)
     return np.asarray(means[:, 0] / means[:, 1])
 
 
@@ -160,11 +202,17 @@ def _curves(claim: Stated, groups: Groups) -> Evidence:
     large = [level for level in np.argsort(-groups.counts, kind="stable") if groups.counts[level] >= FEWEST]
     small = [name for name, count in zip(groups.levels, groups.counts.tolist(), strict=True) if 0 < count < FEWEST]
     lines = tuple(_group_line(claim, groups, int(level)) for level in large[:MOST_LINES])
-    names = ", ".join(each.name for each in lines)
-    alt = f"Stated probability and observed share in bins of equally many rows, for {names}."
+    means = "; ".join(_means(claim, groups, int(level)) for level in large[:MOST_LINES])
+    alt = f"In bins of equally many rows. On average {means}."
     shape = (_curve(f"Stated against observed by {groups.name}", alt, lines),) if lines else ()
     said = f"No reliability curve is drawn for groups of fewer than {FEWEST} rows ({groups.name}): {', '.join(small)}."
     return Evidence((), shape, caveats=(said,) if small else ())
+
+
+def _means(claim: Stated, groups: Groups, level: int) -> str:
+    among = groups.mask(level)
+    stated_mean, seen = (percent(float(each[among].mean())) for each in (claim.chance, claim.happened))
+    return f"{groups.levels[level]}: {stated_mean} stated, {seen} seen"
 
 
 def _group_line(claim: Stated, groups: Groups, level: int) -> Line:

@@ -7,7 +7,8 @@ import numpy as np
 
 from rai.audits._criteria import CRITERIA, RATES, SELECTION, Criterion, Rate, difference, ratio, tally
 from rai.audits._fairness_exhibits import Compared, Impact, gap_table, impact_table, rate_chart, score_chart
-from rai.audits._lift import hidden, joined, lift, lift_gap
+from rai.audits._lift import hidden, joined, left_out, lift, lift_gap
+from rai.audits._ranking_gaps import ranking_evidence
 from rai.audits._residuals import residual_evidence
 from rai.evidence import Evidence, Exhibit, Measurement
 from rai.stats.confusion import binary_counts
@@ -37,6 +38,8 @@ MEASURES = (
     "accuracy_difference",
     "accuracy_ratio",
     "impact_ratio",
+    "group_roc_auc",
+    "roc_auc_difference",
     "group_mean_residual",
     "group_mae",
     "mean_residual_difference",
@@ -50,7 +53,7 @@ METHOD = (
     "the pairs' own upper bounds: a gap that chance alone explains therefore has an interval that reaches 0. p comes "
     "from 2,000 permutations of group membership (largest difference in standard errors). 'By chance' is the mean gap "
     "of those permutations; 'corrected' is the gap less its bootstrap bias; 'detectable' is the smallest true gap that "
-    "these rows would show with 80 % power."
+    "these rows would show with 80 % power. ROC AUCs have DeLong intervals, and their gap errors from 500 resamples."
 )
 CAVEATS = (
     "Equal rates are one of several criteria that cannot all hold when base rates differ (Kleinberg et al. 2016).",
@@ -72,7 +75,8 @@ def measure(subject: Subject) -> Evidence:
     """Compare rates, gaps and ratios across every sensitive attribute and each pair of attributes."""
     attributes = subject.data.attributes(intersections=subject.card.data.intersections)
     if subject.card.task == "regression":
-        return residual_evidence(subject, attributes)
+        found = residual_evidence(subject, attributes)
+        return replace(found, caveats=(CAVEATS[1], *(words for each in attributes for words in left_out(each))))
     found = joined([_attribute(subject, each) for each in attributes], METHOD)
     return replace(found, caveats=CAVEATS + found.caveats)
 
@@ -82,15 +86,18 @@ def _attribute(subject: Subject, groups: Groups) -> Evidence:
     rng = subject.rng(f"fairness {groups.name}")
     parts = [_compare(each, rng) for each in _decisions(subject, groups)]
     if subject.card.task == "multiclass":
-        parts.append(Evidence(tuple(_hit_or_miss(subject, groups, rng))))
+        parts.insert(0, _hit_or_miss(subject, groups, rng))
     else:
-        parts.append(Evidence((), score_chart(groups, subject.probabilities, subject.positive)))
-    return replace(joined(parts, METHOD), caveats=_left_out(groups))
+        parts += [_ranked(subject, groups), Evidence((), score_chart(groups, subject.probabilities, subject.positive))]
+    return replace(joined(parts, METHOD), caveats=left_out(groups))
 
 
-def _left_out(groups: Groups) -> tuple[str, ...]:
-    small = [level for level, count in zip(groups.levels, groups.counts, strict=True) if hidden(int(count))]
-    return (f"Left out of the gaps by {groups.name}, fewer than 5 rows: {', '.join(small)}.",) if small else ()
+def _ranked(subject: Subject, groups: Groups) -> Evidence:
+    if subject.probabilities is None:
+        return Evidence(())
+    positive = np.asarray(subject.data.labels == subject.positive)
+    score = np.asarray(subject.probabilities[:, subject.positive])
+    return ranking_evidence(positive, score, groups, subject.rng(f"fairness ranking {groups.name}"))
 
 
 def _decisions(subject: Subject, groups: Groups) -> Iterable[Decision]:
@@ -131,7 +138,7 @@ def _compare(decision: Decision, rng: np.random.Generator) -> Evidence:
     exhibits: tuple[Exhibit, ...] = (
         gap_table(decision.facet, compared),
         *charts,
-        impact_table(decision.facet, impacts),
+        *([impact_table(decision.facet, impacts)] if impacts else []),
     )
     gaps = [each for pair in compared for each in (pair.difference, pair.ratio)]
     groups = [each for found in by_rate.values() for each in found]
@@ -169,8 +176,9 @@ def _gaps(criterion: Criterion, decision: Decision, rng: np.random.Generator) ->
 def _impacts(decision: Decision, rng: np.random.Generator) -> list[Impact]:
     """Each group's selection rate against the highest one: ratio, Fisher's test, two standard deviations, flip."""
     counted = tally(SELECTION, decision.cells)
-    with np.errstate(invalid="ignore"):
-        rates = np.where(counted.base > 0, counted.hits / np.maximum(counted.base, 1), -1.0)
+    if not counted.base.any():
+        return []
+    rates = np.where(counted.base > 0, counted.hits / np.maximum(counted.base, 1), -1.0)
     best = int(np.argmax(rates))
     others = [position for position in range(len(rates)) if position != best and counted.base[position] > 0]
     found = [_impact(decision, counted.hits, counted.base, (position, best), rng) for position in others]
@@ -194,7 +202,7 @@ def _impact(decision: Decision, hits: Ints, base: Ints, pair: tuple[int, int], r
     )
 
 
-def _hit_or_miss(subject: Subject, groups: Groups, rng: np.random.Generator) -> list[Measurement]:
+def _hit_or_miss(subject: Subject, groups: Groups, rng: np.random.Generator) -> Evidence:
     """Accuracy by group and its gap when there are several classes: right or wrong, whichever the class."""
     right = np.asarray(subject.predicted == subject.data.labels)
     decision = Decision(groups, _cells(right, right, groups), {"attribute": groups.name})
@@ -204,4 +212,5 @@ def _hit_or_miss(subject: Subject, groups: Groups, rng: np.random.Generator) -> 
     ]
     as_selection = Criterion("accuracy", "Accuracy", (SELECTION,))
     pair = _gaps(as_selection, _comparable(decision), rng)
-    return [*by_group, pair.difference, pair.ratio]
+    shapes = (gap_table(decision.facet, [pair]), rate_chart(RATES[-1], decision.facet, by_group))
+    return Evidence((*by_group, pair.difference, pair.ratio), shapes)

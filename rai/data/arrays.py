@@ -48,13 +48,29 @@ def require_lengths(tables: Mapping[str, Raw]) -> None:
         raise InputError("holds no rows", where=next(iter(tables.values())).where)
 
 
-def frame_copy(value: Any) -> Any:
-    """Return a pandas copy; columns of a bare array stay unnamed (numbered), as a model fitted on one expects."""
+def own_copy(value: Any, *, text: bool) -> Any:
+    """Return a copy of the rows as a model takes them: frames as pandas, and arrays of numbers as 64-bit or as given.
+
+    An array with `text` becomes a frame whose columns are numbered, as a model fitted on one expects.
+    """
+    import narwhals as nw
+
+    found = nw.from_native(value, eager_only=True, pass_through=True)
+    if text or isinstance(found, nw.DataFrame | Mapping):
+        return _frame_copy(value)
+    array = np.array(_detached(found.to_numpy() if isinstance(found, nw.Series) else found), copy=True)
+    known = array if array.dtype.kind in "fiu" and array.dtype.itemsize <= 8 else array.astype(np.float64)
+    return known.reshape(len(known), -1)
+
+
+def _frame_copy(value: Any) -> Any:
     import narwhals as nw
     import pandas as pd
 
     if nw.dependencies.is_pandas_dataframe(value):
         return value.copy()
+    if isinstance(value, Mapping):
+        return pd.DataFrame({name: np.array(_detached(part), copy=True) for name, part in value.items()})
     found = nw.from_native(value, eager_only=True, pass_through=True)
     if isinstance(found, nw.DataFrame):
         numbered = {name: str(place) for place, name in enumerate(found.columns)}
@@ -81,6 +97,8 @@ def _parts(value: Any, where: str, stem: str) -> Iterator[tuple[str, Any]]:
 
 
 def _array_parts(value: Any, where: str, stem: str) -> Iterator[tuple[str, Any]]:
+    if value is None:
+        raise InputError("is missing", where=where, expected=KNOWN)
     found = _as_numpy(value, where)
     if found.ndim == 1:
         return iter([(stem, found)])
@@ -93,9 +111,17 @@ def _array_parts(value: Any, where: str, stem: str) -> Iterator[tuple[str, Any]]
 
 def _as_numpy(value: Any, where: str) -> Any:
     try:
-        return np.asanyarray(value)
+        return np.asanyarray(_detached(value))
     except (ValueError, TypeError, RuntimeError):
         raise InputError(f"is a {type(value).__name__} rai cannot read", where=where, expected=KNOWN) from None
+
+
+def _detached(value: Any) -> Any:
+    """A torch tensor off the graph and in the main memory, bfloat16 (which NumPy lacks) widened; others as they are."""
+    if not hasattr(value, "detach"):
+        return value
+    found = value.detach().cpu()
+    return found.float() if str(found.dtype) == "torch.bfloat16" else found
 
 
 def _array(part: Any, where: str, name: str) -> Any:

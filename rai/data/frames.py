@@ -13,8 +13,12 @@ from rai.data.columns import Float32
 from rai.data.groups import group, is_numeric, require_bands
 from rai.data.labels import class_labels, require_classes, targets
 from rai.data.limits import MOST_NUMERIC_LEVELS, MOST_TEXT_CLASSES
+from rai.data.tables import lacks
 from rai.errors import InputError
 from rai.subject import Bools, Data, Floats, Groups, Ints, Player, Source
+
+STEM = "x"
+"""What the columns of a bare array are called after: x0, x1, …"""
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,13 @@ def from_frames(  # noqa: PLR0913 - rows, labels and groups, and how each is to 
 ) -> Table:
     """Take rows, labels and sensitive columns from NumPy, pandas or Polars.
 
-    Rows are matched by position. Numbers become 32-bit inputs (NaN stays, `features` holds the column's median in its
-    place). A frame with text becomes a pandas copy, and `features` its category codes, -1 where missing. Without
-    `classes`, text, truth values and up to 20 whole numbers are classes in sorted order; other numbers are values to
-    predict. With `like`, task, classes and the codes of texts are those of that table, so that rows of both compare.
-    Raises `InputError` naming column and row (the first is 1).
+    Rows are matched by position. `inputs` is a copy in the caller's precision, frames as pandas; `features` its 32-bit
+    view, with the column's median where a number is missing, and category codes, -1 where a text is. Without `classes`,
+    text, truth values and up to 20 whole numbers are classes in sorted order; other numbers are values to predict, and
+    so is every number where `classes` is empty. With `like`, task, classes, columns and the codes of texts are those of
+    that table, so that rows of both compare. Raises `InputError` naming column and row (the first is 1).
     """
-    rows = arrays.table_of(X, f"{name}: X", "x")
+    rows = _ordered(arrays.table_of(X, f"{name}: X", STEM), like)
     answers = arrays.table_of(y, f"{name}: y", "y")
     arrays.require_aligned(("X", X), ("y", y))
     arrays.require_lengths({"X": rows, "y": answers})
@@ -98,6 +102,18 @@ def _groups(sensitive: Raw, bands: Mapping[str, Sequence[float]], name: str) -> 
     return {each: group(sensitive.cells(each), bands.get(each), varied=True) for each in sensitive.columns}
 
 
+def _ordered(rows: Raw, like: Table | None) -> Raw:
+    """The columns that the other table has, in its order; columns without names are matched by position."""
+    wanted = [player.name for player in like.data.players] if like else list(rows.columns)
+    unnamed = any(list(names) == [f"{STEM}{place}" for place in range(len(names))] for names in (wanted, rows.columns))
+    if unnamed and len(wanted) == len(rows.columns):
+        return rows
+    for name in wanted:
+        if name not in rows.columns:
+            raise lacks(name, "X", tuple(rows.columns), rows.where)
+    return replace(rows, columns={name: rows.columns[name] for name in wanted})
+
+
 def _only(table: Raw) -> Cells:
     """The one column of labels."""
     if len(table.columns) != 1:
@@ -110,7 +126,7 @@ def _answers(cells: Cells, classes: Sequence[Any] | None, like: Table | None) ->
         regression = like.task == "regression"
         labels = targets(cells) if regression else class_labels(cells, like.classes, varied=False)
         return Answers(labels, like.classes, like.task)
-    names = tuple(_name(each) for each in classes) if classes else _inferred(cells)
+    names = _inferred(cells) if classes is None else tuple(_name(each) for each in classes)
     if not names:
         return Answers(targets(cells), (), "regression")
     task: Task = "binary" if len(names) == 2 else "multiclass"
@@ -157,7 +173,7 @@ def _data(
     view = _view(columns, rows.rows, texts)
     return Data(
         kind="table",
-        inputs=arrays.frame_copy(X) if texts else view.numbers,
+        inputs=arrays.own_copy(X, text=bool(texts)),
         features=view.filled(),
         labels=answers.labels,
         groups=groups,

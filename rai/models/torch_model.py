@@ -61,7 +61,7 @@ class TorchModel:
     def scores(self, inputs: Any) -> Floats:
         """Raw outputs, shape (rows, outputs), asked for in batches of at most 4096 rows."""
         with guarded("the inputs are not all numbers", where=self.name):
-            rows = np.asarray(inputs, dtype=np.float32)
+            rows = _numbers(inputs)
         return in_batches(self._ask, rows)
 
     def _ask(self, rows: Floats) -> Floats:
@@ -85,7 +85,7 @@ class TorchModel:
                 warnings.simplefilter("ignore")
                 if isinstance(self.module, torch.jit.ScriptModule):
                     return _script_ending(self.module)
-                rows = self._given(np.asarray(inputs, dtype=np.float32)).requires_grad_()
+                rows = self._given(_numbers(inputs)).requires_grad_()
                 return _graph_ending(_one_tensor(self.module(rows), self.name).grad_fn)
         except Exception:  # noqa: BLE001 - whatever a module does here, the outputs still tell
             return None
@@ -128,6 +128,13 @@ def _widened(module: nn.Module, kind: str) -> tuple[str, ...]:
         return ()
     module.float()
     return tuple(f"{str(each).removeprefix('torch.')} weights were turned into float32" for each in half)
+
+
+def _numbers(inputs: Any) -> Floats:
+    """Rows as 32-bit numbers; the missing cells of a pandas frame become NaN, whatever its columns call them."""
+    if hasattr(inputs, "iloc"):
+        return np.asarray(inputs.to_numpy(dtype=np.float32, na_value=np.nan))
+    return np.asarray(inputs, dtype=np.float32)
 
 
 def _one_tensor(answer: Any, where: str) -> torch.Tensor:

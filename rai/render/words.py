@@ -138,7 +138,7 @@ def humane(name: str) -> str:
 
 def heading(name: str) -> str:
     """A column's name with a capital first letter, but for symbols such as p."""
-    symbol = len(name.split(" ")[0]) == 1
+    symbol = len(name.split(" ", maxsplit=1)[0]) == 1
     return name if symbol else name[:1].upper() + name[1:]
 
 

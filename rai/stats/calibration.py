@@ -114,7 +114,8 @@ def ece_estimate(
     """Calibration error less what random labels add, with an interval that reaches 0 for a calibrated model.
 
     Of the plain error P and the true one T: P - T is at most the weighted mean of the bins' absolute noise, so the
-    lower bound is P less the upper quantile of that, drawn by a parametric bootstrap of the labels. T is a signed sum
+    lower bound is P less the upper quantile of that, drawn by a parametric bootstrap of the labels at their observed
+    and at their stated rates, whichever is larger. T is a signed sum
     over bins whose estimate never exceeds P, so the upper bound is P plus the normal reach of such a sum. Both hold
     whatever T is, at the price of width. The error is that of the binned predictions.
     """
@@ -124,23 +125,55 @@ def ece_estimate(
     found = reliability(positive, probability, bins=bins)
     bars = _bars(found)
     plain = float(bars.weights @ np.abs(bars.apart))
-    chance = np.quantile(_label_noise(found, rng), 0.5 + level / 2)
+    chance = max(float(np.quantile(_label_noise(found, each, rng), 0.5 + level / 2)) for each in _rates(found))
     reach = normal_quantile(level) * float(np.sqrt(np.sum((bars.weights * bars.errors) ** 2)))
-    low, high = max(0.0, min(value, plain - float(chance))), min(1.0, plain + reach)
+    low, high = max(0.0, min(value, plain - chance)), min(1.0, plain + reach)
     method = f"ECE over {len(found.rows)} bins of equal mass less label noise; {level:.0%} interval by label bootstrap"
     return Estimate(value, low, high, int(found.rows.sum()), method)
 
 
-def _label_noise(found: Reliability, rng: np.random.Generator) -> Floats:
-    """Weighted mean absolute deviation of redrawn labels from their rate, one entry a draw."""
-    rate = (found.observed * found.rows + found.mean_predicted) / (found.rows + 1)
+def _rates(found: Reliability) -> tuple[Floats, Floats]:
+    """Rates that may be the bins' true ones: as observed (and one row as stated), and as stated.
+
+    A bin of few rows in which all went one way would seem to have no noise at all; as stated, it has.
+    """
+    seen = (found.observed * found.rows + found.mean_predicted) / (found.rows + 1)
+    return seen, np.clip(found.mean_predicted, 0.0, 1.0)
+
+
+def _label_noise(found: Reliability, rate: Floats, rng: np.random.Generator) -> Floats:
+    """Weighted mean absolute deviation of labels redrawn at these rates from them, one entry a draw."""
     drawn = rng.binomial(found.rows, rate, size=(DRAWS, len(rate)))
     return np.asarray(np.abs(drawn / found.rows - rate) @ (found.rows / found.rows.sum()))
 
 
 def brier_estimate(positive: Bools, probability: Floats, *, level: float = 0.95) -> Estimate:
-    """Mean squared distance of probability and outcome (Brier 1950), with a t interval."""
-    return mean_estimate((np.asarray(probability, dtype=np.float64) - positive) ** 2, level=level, least=0.0)
+    """Mean squared distance of probability and outcome (Brier 1950), with a t interval.
+
+    The variance is at least what the stated probabilities imply: few events tell little of how much they would vary.
+    """
+    chance = np.asarray(probability, dtype=np.float64)
+    implied = chance * (1 - chance) * (1 - 2 * chance) ** 2
+    return mean_estimate((chance - positive) ** 2, level=level, least=0.0, variance=_mean(implied))
+
+
+def calibration_in_the_large(positive: Bools, probability: Floats, *, level: float = 0.95) -> Estimate:
+    """Mean of outcome less probability, with a t interval; above 0 more happens than was stated.
+
+    The variance is at least what the stated probabilities imply: where none of 60 rare events has happened, the
+    residuals hardly vary, and yet three more could have.
+    """
+    excess = np.asarray(positive, dtype=np.float64) - probability
+    return mean_estimate(excess, level=level, variance=stated_variance(probability))
+
+
+def stated_variance(probability: Floats) -> float:
+    """Mean variance of one outcome if the stated probabilities are true; 0 without rows."""
+    return _mean(np.asarray(probability * (1 - probability), dtype=np.float64))
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else 0.0
 
 
 def log_loss_estimate(positive: Bools, probability: Floats, *, level: float = 0.95) -> Estimate:
@@ -149,6 +182,18 @@ def log_loss_estimate(positive: Bools, probability: Floats, *, level: float = 0.
     Probabilities are clipped to [2.2e-16, 1 - 2.2e-16], as scikit-learn does since 1.3, so that one event called
     impossible does not make it infinite.
     """
-    kept = np.clip(np.asarray(probability, dtype=np.float64), SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    given = np.where(positive, kept, 1 - kept)
-    return mean_estimate(-np.log(given), level=level, least=0.0)
+    chance = np.asarray(probability, dtype=np.float64)
+    return class_log_loss(np.asarray(positive, dtype=np.int64), np.stack([1 - chance, chance], axis=1), level=level)
+
+
+def class_log_loss(actual: Ints, chances: Floats, *, level: float = 0.95) -> Estimate:
+    """Log loss of several classes: `actual` (rows,) positions, `chances` (rows, classes), clipped as for two.
+
+    The variance is at least what the stated chances imply.
+    """
+    kept = np.clip(chances, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    loss = -np.log(kept)
+    typical = (kept * loss).sum(axis=1)
+    implied = _mean((kept * loss**2).sum(axis=1) - typical**2)
+    told = loss[np.arange(len(actual)), actual]
+    return mean_estimate(told, level=level, least=0.0, variance=max(0.0, implied))

@@ -8,7 +8,7 @@ from scipy import stats
 from rai.stats.arrays import Bools, Floats, Ints
 from rai.stats.estimates import Estimate, undefined
 from rai.stats.proportions import clopper_pearson
-from rai.stats.ranking import average_precision, hits, on_logit, placements, ranked
+from rai.stats.ranking import ONE_CLASS, average_precision, hits, on_logit, placements, ranked
 
 Influence = Callable[[Bools, Floats], Floats]
 NO_SPREAD = "scores that do not vary, or a class of a single row"
@@ -27,6 +27,18 @@ def macro_roc_auc(actual: Ints, chances: Floats, *, level: float = 0.95) -> Esti
 def macro_average_precision(actual: Ints, chances: Floats, *, level: float = 0.95) -> Estimate:
     """Mean over classes of the average precision of each class against the rest; as `macro_roc_auc`."""
     return _macro(average_precision_influence, actual, chances, level)
+
+
+def average_precision_estimate(positive: Bools, score: Floats, *, level: float = 0.95) -> Estimate:
+    """Average precision with an interval on the logit scale from the rows' influences.
+
+    Student's quantile has as many degrees of freedom as positives less one, for they are what there are few of.
+    """
+    chosen = np.asarray(positive, dtype=bool)
+    if not 0 < chosen.sum() < len(chosen):
+        return undefined(ONE_CLASS, len(chosen))
+    pulls = average_precision_influence(chosen, np.asarray(score))
+    return _interval(float(pulls[-1]), pulls[:-1], chosen.astype(np.int64), int(chosen.sum()) - 1, level)
 
 
 def auc_influence(positive: Bools, score: Floats) -> Floats:
@@ -61,25 +73,31 @@ def average_precision_influence(positive: Bools, score: Floats) -> Floats:
 def _macro(influence: Influence, actual: Ints, chances: Floats, level: float) -> Estimate:
     rows, classes = np.shape(chances)
     sizes = np.bincount(actual, minlength=classes)
-    if not sizes.all() or sizes.max() == rows:
+    if classes < 2 or not sizes.all():
         return undefined("needs rows of every class", rows)
     total = np.zeros(rows + 1)
     for place in range(classes):
         total += influence(np.asarray(actual == place), chances[:, place]) / classes
-    return _interval(float(total[-1]), total[:-1], actual, sizes, level)
+    return _interval(float(total[-1]), total[:-1], actual, _freedom(total[:-1], actual, sizes), level)
 
 
-def _interval(value: float, pulls: Floats, actual: Ints, sizes: Ints, level: float) -> Estimate:
-    method = f"{level:.0%} interval on the logit scale from the influence of each row"
-    rows, fewest = len(actual), int(sizes.min())
-    if value >= 1.0:
-        bounds = clopper_pearson([fewest], [fewest], level=level)
-        method = f"exact {level:.0%} interval from {fewest} separate pairs: the classes do not overlap"
-        return Estimate(1.0, float(bounds.low[0]), 1.0, rows, method)
-    plain = Estimate(value, None, None, rows, method, NO_SPREAD)
+def _freedom(pulls: Floats, actual: Ints, sizes: Ints) -> float:
+    """Satterthwaite's degrees of freedom of a sum of squares whose parts have a class's rows less one each."""
     parts = np.bincount(actual, weights=pulls**2, minlength=len(sizes))
-    if fewest < 2 or parts.sum() == 0:
+    if sizes.min() < 2 or parts.sum() == 0:
+        return 0.0
+    return float(parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum())
+
+
+def _interval(value: float, pulls: Floats, actual: Ints, freedom: float, level: float) -> Estimate:
+    rows, fewest = len(actual), int(np.bincount(actual).min())
+    if value >= 1.0 - 1e-12:
+        bounds = clopper_pearson([fewest], [fewest], level=level)
+        exact = f"exact {level:.0%} interval from {fewest} separate pairs: the classes do not overlap"
+        return Estimate(1.0, float(bounds.low[0]), 1.0, rows, exact)
+    method = f"{level:.0%} interval on the logit scale from the influence of each row"
+    plain = Estimate(value, None, None, rows, method, NO_SPREAD)
+    if freedom <= 0:
         return plain
-    freedom = parts.sum() ** 2 / (parts**2 / (sizes - 1)).sum()
-    reach = float(stats.t.ppf(0.5 + level / 2, freedom))
-    return on_logit(plain, float(np.sqrt(parts.sum())), reach)
+    error = float(np.sqrt((pulls**2).sum() * (1 + 1 / freedom)))
+    return on_logit(plain, error, float(stats.t.ppf(0.5 + level / 2, freedom)))

@@ -1,5 +1,6 @@
 """Means, regression errors and how far group means are apart."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -8,29 +9,29 @@ from scipy import special, stats
 
 from rai.stats.arrays import Floats, Ints
 from rai.stats.bootstrap import bootstrap_rows
+from rai.stats.dealing import DRAWS, Dealt, dealt_means, largest_welch
 from rai.stats.estimates import Estimate, Gap, undefined, undefined_gap
 from rai.stats.pairs import off_diagonal, simultaneous
 from rai.stats.power import REACH
 from rai.stats.values import listed
 
-DRAWS = 2000
-MOST_PERMUTED = 5_000
-MOST_DRAWN = 500
 STILL = "all rows have the same value: too little variation for an interval"
 
 
-def mean_estimate(values: Floats, *, level: float = 0.95, least: float = -np.inf) -> Estimate:
+def mean_estimate(values: Floats, *, level: float = 0.95, least: float = -np.inf, variance: float = 0.0) -> Estimate:
     """Mean with Student's t interval; bounds below `least`, which the mean cannot reach, are moved there.
 
-    Undefined without rows; no interval for a single row or for rows that are all alike.
+    `variance` is the least that the values are known to have. Undefined without rows; no interval for a single row, or
+    for rows that are all alike where no variance is known.
     """
     given, method = np.asarray(values, dtype=np.float64), f"t {level:.0%} interval"
     if not given.size:
         return undefined("no rows to take a mean of", method=method)
     mean = float(given.mean())
-    if given.size < 2 or np.ptp(given) == 0:
+    if given.size < 2 or (np.ptp(given) == 0 and variance == 0):
         return Estimate(mean, None, None, given.size, method, STILL if given.size > 1 else "a single row")
-    reach = float(stats.t.ppf(0.5 + level / 2, given.size - 1) * given.std(ddof=1) / np.sqrt(given.size))
+    spread = max(float(given.std(ddof=1)), math.sqrt(variance))
+    reach = float(stats.t.ppf(0.5 + level / 2, given.size - 1)) * spread / math.sqrt(given.size)
     return Estimate(mean, max(mean - reach, least), mean + reach, given.size, method)
 
 
@@ -39,10 +40,17 @@ def mae_estimate(actual: Floats, predicted: Floats, *, level: float = 0.95) -> E
     return mean_estimate(np.abs(np.asarray(actual) - np.asarray(predicted)), level=level, least=0.0)
 
 
-def rmse_estimate(actual: Floats, predicted: Floats, rng: np.random.Generator, *, level: float = 0.95) -> Estimate:
-    """Root mean squared error with a row bootstrap interval."""
-    squares = (np.asarray(actual, dtype=np.float64) - predicted) ** 2
-    return bootstrap_rows(lambda weights: np.sqrt(weights @ squares / len(squares)), len(squares), rng, level=level)
+def rmse_estimate(actual: Floats, predicted: Floats, *, level: float = 0.95) -> Estimate:
+    """Root mean squared error with a t interval of the logarithm of the mean square (delta method).
+
+    Squares are skewed, so the interval reaches farther up than down; resampling few rows falls short there.
+    """
+    squares = mean_estimate((np.asarray(actual, dtype=np.float64) - predicted) ** 2, level=level)
+    if squares.value is None or squares.high is None:
+        return replace(squares, value=None if squares.value is None else math.sqrt(squares.value))
+    root, reach = math.sqrt(squares.value), (squares.high - squares.value) / squares.value / 2
+    low, high = root * math.exp(-reach), root * math.exp(reach)
+    return Estimate(root, low, high, squares.rows, f"t {level:.0%} interval on the log scale")
 
 
 def r2_estimate(actual: Floats, predicted: Floats, rng: np.random.Generator, *, level: float = 0.95) -> Estimate:
@@ -65,7 +73,7 @@ def _r2(centred: Floats, error: Floats) -> Callable[[Floats | Ints], Floats]:
     return statistic
 
 
-def mean_gap(
+def mean_gap(  # noqa: PLR0913 - all but the data have defaults
     values: Floats,
     codes: Ints,
     groups: int,
@@ -73,15 +81,17 @@ def mean_gap(
     *,
     level: float = 0.95,
     names: Sequence[str] = (),
+    least: Floats | None = None,
 ) -> Gap:
     """Largest less smallest group mean: 0 is no difference.
 
-    `codes` are group positions 0..groups-1, negative where unknown: such rows are left out. The interval joins
-    Welch's bounds of all pairs of groups, pointwise above and simultaneous below (see `rai.stats.pairs`; with
-    Student's quantiles as in Games & Howell 1976). `p` permutes the groups over the rows, so it is that of "the values
-    are distributed alike"; beyond 5,000 rows the permuted means are drawn instead of permuted: from the values for
-    groups of up to 500 rows, from their normal limit for larger ones. Undefined for a group without rows; no interval
-    where a group has a single row or no values vary.
+    `codes` are group positions 0..groups-1, negative where unknown: such rows are left out. `least` is the least
+    variance that each group's values are known to have. The interval joins Welch's bounds of all pairs of groups,
+    pointwise above and simultaneous below (see `rai.stats.pairs`; with Student's quantiles as in Games & Howell 1976).
+    `p` permutes the groups over the rows and compares the largest difference of any pair in Welch's standard errors,
+    so unequal spreads raise no alarm in large groups (Janssen 1997); beyond 5,000 rows the permuted groups are drawn:
+    from the values for groups of up to 500 rows, from their normal limit for larger ones. Undefined for a group
+    without rows; no interval where a group has a single row or no values vary.
     """
     known = np.asarray(codes) >= 0
     given, code = np.asarray(values, dtype=np.float64)[known], np.asarray(codes)[known]
@@ -90,8 +100,8 @@ def mean_gap(
     if groups < 2 or (rows == 0).any():
         few = f"{groups} group(s), and a gap needs two"
         return replace(bare, reason=few if groups < 2 else f"no rows to take a mean of in {listed(rows == 0, names)}")
-    summary = _summary(given, code, rows)
-    plain = _plain_means(bare, summary, _null_spans(given, code, rows, rng))
+    summary = _summary(given, code, rows, np.zeros(groups) if least is None else least)
+    plain = _plain_means(bare, summary, dealt_means(given, rows, rng))
     doubt = _doubt(summary, names)
     return replace(plain, reason=doubt) if doubt else _with_interval(plain, summary, rng, level)
 
@@ -106,11 +116,12 @@ class _Means:
     pooled: float
 
 
-def _summary(values: Floats, codes: Ints, rows: Ints) -> _Means:
+def _summary(values: Floats, codes: Ints, rows: Ints, least: Floats) -> _Means:
     means = np.bincount(codes, weights=values, minlength=len(rows)) / rows
     squares = np.bincount(codes, weights=(values - means[codes]) ** 2, minlength=len(rows))
     pooled = float(squares.sum() / max(1, rows.sum() - len(rows)))
-    return _Means(means, np.where(squares > 0, squares / np.maximum(rows - 1, 1), pooled), rows, pooled)
+    own = np.where(squares > 0, squares / np.maximum(rows - 1, 1), pooled)
+    return _Means(means, np.maximum(own, least), rows, max(pooled, float(np.average(least, weights=rows))))
 
 
 def _doubt(summary: _Means, names: Sequence[str]) -> str:
@@ -119,37 +130,20 @@ def _doubt(summary: _Means, names: Sequence[str]) -> str:
     return "no values vary inside the groups" if summary.pooled == 0 else ""
 
 
-def _null_spans(values: Floats, codes: Ints, rows: Ints, rng: np.random.Generator) -> Floats:
-    """Gaps of group means when the groups are dealt out anew, one entry a draw."""
-    if values.size > MOST_PERMUTED:
-        return np.asarray(np.ptp(np.stack([_limit_means(values, int(n), rng) for n in rows], axis=1), axis=1))
-    spans = np.empty(DRAWS)
-    for i in range(DRAWS):
-        sums = np.bincount(codes, weights=rng.permutation(values), minlength=len(rows))
-        spans[i] = np.ptp(sums / rows)
-    return spans
-
-
-def _limit_means(values: Floats, rows: int, rng: np.random.Generator) -> Floats:
-    """Means of `rows` values picked at random from very many: DRAWS of them."""
-    if rows > MOST_DRAWN:
-        return rng.normal(values.mean(), values.std() / np.sqrt(rows), size=DRAWS)
-    return np.asarray(values[rng.integers(values.size, size=(DRAWS, rows))].mean(axis=1))
-
-
-def _plain_means(bare: Gap, summary: _Means, null: Floats) -> Gap:
+def _plain_means(bare: Gap, summary: _Means, null: Dealt) -> Gap:
     means, found = summary.means, float(np.ptp(summary.means))
     small = int(summary.rows.argmin())
     apart = np.sqrt(summary.pooled * (1 / summary.rows[small] + 1 / (summary.rows.sum() - summary.rows[small])))
+    seen = largest_welch(means[None], (summary.variances / summary.rows)[None])[0]
     return replace(
         bare,
         value=found,
-        p=float((1 + np.sum(null >= found - 1e-12 * np.abs(means).max())) / (len(null) + 1)),
-        chance=float(null.mean()),
+        p=float((1 + np.sum(null.worst >= seen - 1e-12 * max(1.0, seen))) / (len(null.worst) + 1)),
+        chance=float(null.spans.mean()),
         detectable=float(REACH * apart),
         highest=int(means.argmax()),
         lowest=int(means.argmin()),
-        method=f"p from {len(null)} permutations of the groups",
+        method=f"p from {len(null.worst)} permutations of the groups",
     )
 
 

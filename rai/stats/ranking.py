@@ -120,17 +120,6 @@ def roc_auc_estimate(
     return _resampled(area_under_roc, positive, score, rng, draws=draws, level=level)
 
 
-def average_precision_estimate(
-    positive: Bools, score: Floats, rng: np.random.Generator, *, draws: int | None = None, level: float = 0.95
-) -> Estimate:
-    """Average precision with an interval from rows resampled within each class; undefined without both classes.
-
-    The interval is taken on the logit scale (Boyd, Eng & Page 2013), as the draws of a skewed summary lie too near 1;
-    for the draws see `roc_auc_draws`.
-    """
-    return _resampled(mean_precision, positive, score, rng, draws=draws, level=level)
-
-
 def roc_auc_draws(positive: Bools, score: Floats, rng: np.random.Generator, *, draws: int | None = None) -> Floats:
     """ROC AUC of resamples of the rows within each class, shape (draws,), for gaps between groups.
 
@@ -231,6 +220,20 @@ def placements(positive: Bools, score: Floats) -> Floats:
     share[positive] = (overall[positive] - stats.rankdata(score[positive])) / n
     share[~positive] = 1.0 - (overall[~positive] - stats.rankdata(score[~positive])) / m
     return share
+
+
+def true_positives_at(positive: Bools, score: Floats, most: float) -> float:
+    """Highest true positive rate of a threshold whose false positive rate is at most `most`; both classes needed."""
+    found = hits(ranked(positive, score), np.ones((1, len(positive))))
+    allowed = found.negatives[0] <= most * found.negatives[0, -1]
+    return float((found.positives[0] * allowed).max() / found.positives[0, -1])
+
+
+def precision_at(positive: Bools, score: Floats, least: float) -> float:
+    """Precision at the highest threshold whose recall is at least `least`; needs a positive."""
+    found = hits(ranked(positive, score), np.ones((1, len(positive))))
+    first = int(np.argmax(found.positives[0] >= least * found.positives[0, -1]))
+    return float(found.positives[0, first] / (found.positives[0, first] + found.negatives[0, first]))
 
 
 def roc_points(positive: Bools, score: Floats, *, most: int = 100) -> Points:

@@ -39,6 +39,9 @@ def test_binary_numbers_are_scikit_learns(make_subject: Make, one: Make) -> None
         "average_precision": metrics.average_precision_score(label, chance),
         "log_loss": metrics.log_loss(label, np.clip(chance, 1e-15, 1 - 1e-15)),
         "accuracy_over_majority": metrics.accuracy_score(label, said) - max(label.mean(), 1 - label.mean()),
+        "precision_macro": metrics.precision_score(label, said, average="macro"),
+        "f1_macro": metrics.f1_score(label, said, average="macro"),
+        "f1_weighted": metrics.f1_score(label, said, average="weighted"),
     }
     assert {each.name for each in found.measurements} == set(known)
     for name, value in known.items():
@@ -113,6 +116,7 @@ def test_several_classes_are_scikit_learns(make_subject: Make, one: Make) -> Non
         "f1_macro": metrics.f1_score(label, said, average="macro"),
         "f1_weighted": metrics.f1_score(label, said, average="weighted"),
         "roc_auc": metrics.roc_auc_score(label, chances, multi_class="ovr"),
+        "average_precision": metrics.average_precision_score(np.eye(3)[label], chances),
         "log_loss": metrics.log_loss(label, chances),
         "accuracy_over_majority": metrics.accuracy_score(label, said) - np.bincount(label).max() / 900,
     }

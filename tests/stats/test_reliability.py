@@ -5,6 +5,8 @@ from sklearn import metrics as sk
 from rai.stats.calibration import (
     brier_estimate,
     calibration_error_l2,
+    calibration_in_the_large,
+    class_log_loss,
     ece,
     ece_estimate,
     equal_mass,
@@ -100,3 +102,26 @@ def test_no_rows_are_undefined(rng):
     for found in (ece_estimate(*nothing, rng), brier_estimate(*nothing), log_loss_estimate(*nothing)):
         assert found.value is None
         assert found.reason
+
+
+@pytest.mark.parametrize("rows", [60, 300])
+def test_rare_events_raise_no_alarm(rows, rng):
+    """Calibrated chances of about 3 %: without an event in a small group the residuals alone hardly vary."""
+    missed = {"large": 0, "ece": 0, "loss": 0}
+    truth = -1.0
+    for _ in range(300):
+        chance = 1 / (1 + np.exp(-rng.normal(-4, 1, rows)))
+        happened = rng.random(rows) < chance
+        large, error = calibration_in_the_large(happened, chance), ece_estimate(happened, chance, rng)
+        truth = float(-(chance * np.log(chance) + (1 - chance) * np.log(1 - chance)).mean())
+        loss = log_loss_estimate(happened, chance)
+        missed["large"] += not large.low <= 0 <= large.high
+        missed["ece"] += error.low > 0
+        missed["loss"] += not loss.low <= truth <= loss.high
+    assert max(missed.values()) <= 0.09 * 300
+
+
+def test_two_classes_are_clipped_like_several():
+    impossible = log_loss_estimate(np.array([True, False]), np.array([0.0, 0.5]))
+    several = class_log_loss(np.array([1, 0]), np.array([[1.0, 0.0], [0.5, 0.5]]))
+    assert impossible.value == several.value == pytest.approx((-np.log(np.finfo(float).eps) + np.log(2)) / 2)
