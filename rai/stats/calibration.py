@@ -92,22 +92,6 @@ def folded_mean(mean: Floats, error: Floats) -> Floats:
     return np.asarray(np.where(error > 0, folded, np.abs(mean)))
 
 
-def calibration_error_l2(positive: Bools, probability: Floats, *, bins: int = 15) -> float | None:
-    """Root mean squared distance of predicted and observed shares over bins; None without rows.
-
-    Each bin's noise, y(1 - y) / (n - 1), is taken off its square (Kumar, Liang & Ma 2019, Verified Uncertainty
-    Calibration, Definition 5.1); bins of one row are left out. Clipped at 0.
-    """
-    if not len(probability):
-        return None
-    found = reliability(positive, probability, bins=bins)
-    some = found.rows > 1
-    noise = found.observed * (1 - found.observed) / np.maximum(found.rows - 1, 1)
-    squares = (found.observed - found.mean_predicted) ** 2 - noise
-    weights = found.rows * some / max(1, found.rows[some].sum())
-    return float(np.sqrt(max(0.0, float(weights @ squares))))
-
-
 def ece_estimate(
     positive: Bools, probability: Floats, rng: np.random.Generator, *, bins: int = 15, level: float = 0.95
 ) -> Estimate:

@@ -136,21 +136,6 @@ def class_f1(cells: Cells) -> Floats:
     return quotient(2 * _hits(cells), square.sum(axis=-1) + square.sum(axis=-2))
 
 
-def multiclass_accuracy(cells: Cells) -> Floats:
-    """Share of right predictions from flattened matrices (..., classes²)."""
-    return quotient(_hits(cells).sum(axis=-1), cells.sum(axis=-1))
-
-
-def macro_precision(cells: Cells) -> Floats:
-    """Mean precision over classes; NaN if any class is never predicted."""
-    return np.asarray(class_precision(cells).mean(axis=-1))
-
-
-def macro_recall(cells: Cells) -> Floats:
-    """Mean recall over classes, also called balanced accuracy; NaN if any class never occurs."""
-    return np.asarray(class_recall(cells).mean(axis=-1))
-
-
 def macro_f1(cells: Cells) -> Floats:
     """Mean F1 over classes; NaN if any class neither occurs nor is predicted."""
     return np.asarray(class_f1(cells).mean(axis=-1))

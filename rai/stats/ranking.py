@@ -9,7 +9,7 @@ from scipy import special, stats
 from rai.stats.arrays import Bools, Floats, Ints
 from rai.stats.bootstrap import DRAWS, draws_for, multinomial, row_weights
 from rai.stats.estimates import Estimate, undefined
-from rai.stats.proportions import clopper_pearson, normal_quantile
+from rai.stats.proportions import clopper_pearson
 
 MOST_RESAMPLED = 20_000
 BINS = 1000
@@ -107,19 +107,6 @@ def _whole(summary: Callable[[Hits], Floats], positive: Bools, score: Floats) ->
     return found if np.isfinite(found) else None
 
 
-def roc_auc_estimate(
-    positive: Bools, score: Floats, rng: np.random.Generator, *, draws: int | None = None, level: float = 0.95
-) -> Estimate:
-    """ROC AUC with an interval: DeLong's, or from `draws` resamples of the rows within each class if these are given.
-
-    DeLong's is the limit of the resampled one, needs no draws and reaches far enough for few rows too. `method` says
-    which. Undefined without rows of both classes.
-    """
-    if draws is None:
-        return delong(positive, score, level=level)
-    return _resampled(area_under_roc, positive, score, rng, draws=draws, level=level)
-
-
 def roc_auc_draws(positive: Bools, score: Floats, rng: np.random.Generator, *, draws: int | None = None) -> Floats:
     """ROC AUC of resamples of the rows within each class, shape (draws,), for gaps between groups.
 
@@ -152,25 +139,6 @@ def _binned_draws(summary: Callable[[Hits], Floats], rows: Ranked, rng: np.rando
     negatives = np.diff(ends, prepend=-1) - positives
     each = [np.cumsum(multinomial(counts, draws, rng), axis=1, dtype=np.float64) for counts in (positives, negatives)]
     return summary(Hits(each[0], each[1]))
-
-
-def _resampled(
-    summary: Callable[[Hits], Floats],
-    positive: Bools,
-    score: Floats,
-    rng: np.random.Generator,
-    *,
-    draws: int | None,
-    level: float,
-) -> Estimate:
-    value = _whole(summary, positive, score)
-    if value is None or np.all(positive):
-        return undefined(ONE_CLASS, len(positive))
-    drawn = _draws(summary, positive, score, rng, draws)
-    method = f"row bootstrap within classes, {len(drawn)} draws, {level:.0%} interval on the logit scale"
-    return on_logit(
-        Estimate(value, None, None, len(positive), method, NO_OVERLAP), float(drawn.std(ddof=1)), normal_quantile(level)
-    )
 
 
 def on_logit(plain: Estimate, error: float, standard: float) -> Estimate:

@@ -13,7 +13,6 @@ from rai.stats.ranking import (
     precision_recall_points,
     roc_auc,
     roc_auc_draws,
-    roc_auc_estimate,
     roc_aucs,
     roc_points,
 )
@@ -78,16 +77,17 @@ def test_delong_error_equals_its_definition(rng):
     parts = np.array([pairs.mean(axis=1).var(ddof=1) / 12, pairs.mean(axis=0).var(ddof=1) / 17])
     freedom = error**4 / (parts**2 / [11, 16]).sum()
     reach = stats.t.ppf(0.975, freedom) * error / (value * (1 - value))
-    found = roc_auc_estimate(positive, score, rng)
+    found = delong(positive, score)
     assert found.value == pytest.approx(value)
     assert np.log(found.high / (1 - found.high)) - np.log(value / (1 - value)) == pytest.approx(reach, rel=1e-5)
 
 
 def test_resampling_agrees_with_delong(rng):
     positive, score = drawn(150, 250, 1.0, rng)
-    analytic, resampled = delong(positive, score), roc_auc_estimate(positive, score, rng, draws=3000)
-    assert resampled.low == pytest.approx(analytic.low, abs=0.005)
-    assert resampled.high == pytest.approx(analytic.high, abs=0.005)
+    analytic, resampled = delong(positive, score), roc_auc_draws(positive, score, rng, draws=3000)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    assert low == pytest.approx(analytic.low, abs=0.01)
+    assert high == pytest.approx(analytic.high, abs=0.01)
 
 
 def test_binned_draws_spread_like_drawn_rows(rng, monkeypatch):
@@ -111,18 +111,15 @@ def test_separated_classes_are_bounded_exactly(rng):
 @pytest.mark.parametrize("positive", [[True, True], [False, False], []])
 def test_one_class_is_undefined(positive, rng):
     flags, score = np.array(positive, dtype=bool), np.linspace(0, 1, len(positive))
-    for found in (
-        roc_auc_estimate(flags, score, rng),
-        roc_auc_estimate(flags, score, rng, draws=20),
-    ):
-        assert found.value is None
-        assert found.reason
+    found = delong(flags, score)
+    assert found.value is None
+    assert found.reason
     assert np.isnan(roc_auc_draws(flags, score, rng, draws=4)).all()
     assert len(roc_points(flags, score).x) == 0
 
 
 def test_scores_that_never_vary_have_no_interval(rng):
-    found = roc_auc_estimate(np.array([True, False] * 5), np.ones(10), rng)
+    found = delong(np.array([True, False] * 5), np.ones(10))
     assert (found.value, found.low) == (0.5, None)
     assert found.reason
 

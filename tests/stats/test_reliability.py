@@ -4,7 +4,6 @@ from sklearn import metrics as sk
 
 from rai.stats.calibration import (
     brier_estimate,
-    calibration_error_l2,
     calibration_in_the_large,
     class_log_loss,
     ece,
@@ -62,12 +61,6 @@ def test_a_miscalibrated_model_keeps_its_error(bend, rng):
     assert inside == 1
 
 
-def test_squared_error_is_unbiased(rng):
-    shifted = [calibration_error_l2(*calibrated(3000, rng, lambda p: 0.8 * p + 0.1)[:2]) for _ in range(40)]
-    probability = rng.beta(2, 2, 200_000)
-    assert np.mean(np.square(shifted)) == pytest.approx(np.mean((0.1 - 0.2 * probability) ** 2), rel=0.15)
-
-
 def test_folded_mean_is_the_mean_of_absolute_normals(rng):
     sample = np.abs(rng.normal([0, 1, 3], [1, 2, 0.5], (400_000, 3))).mean(axis=0)
     assert folded_mean(np.array([0.0, 1.0, 3.0]), np.array([1, 2, 0.5])) == pytest.approx(sample, abs=0.01)
@@ -97,7 +90,6 @@ def test_means_of_scores_equal_sklearn(rng):
 def test_no_rows_are_undefined(rng):
     nothing = np.array([], dtype=bool), np.array([])
     assert ece(*nothing) is None
-    assert calibration_error_l2(*nothing) is None
     assert len(reliability(*nothing).rows) == 0
     for found in (ece_estimate(*nothing, rng), brier_estimate(*nothing), log_loss_estimate(*nothing)):
         assert found.value is None
