@@ -115,8 +115,8 @@ def _leak_evidence(found: Measurement, names: Sequence[str], strengths: Floats) 
     order = np.argsort(-strengths, kind="stable")[:TOP]
     lines = tuple((names[place], float(strengths[place])) for place in order)
     title = f"Best single column for the label: {lines[0][0]}, {kind} {number(lines[0][1])}"
-    alt = "; ".join(f"{name}: {kind} {number(strength)}" for name, strength in lines)
-    return Evidence((told,), (Table(title, f"{alt}.", ("column", f"{kind} for the label"), lines),))
+    alt = "What each column alone tells of the label, best first, learned on some rows and judged on others."
+    return Evidence((told,), (Table(title, alt, ("column", f"{kind} for the label"), lines),))
 
 
 def proxies(subject: Subject, columns: Columns) -> Evidence:
@@ -178,7 +178,7 @@ def _carriers(groups: Groups, columns: Columns, codes: Ints, fold: Ints) -> Tabl
     )
     return Table(
         f"Columns that tell {groups.name}: first {lines[0][0]}, AUC {number(lines[0][2])} alone",
-        f"{'; '.join(f'{name}: AUC {number(auc)} for {level}' for name, level, auc in lines)}.",
+        f"How well single columns tell one group of {groups.name} from the rest, best first.",
         ("column", f"{groups.name} told from the rest", "AUC of this column alone"),
         lines,
     )

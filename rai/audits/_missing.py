@@ -83,8 +83,8 @@ def _shapes(subject: Subject, worst: list[int]) -> tuple[Table | Heat, ...]:
     names = [subject.data.players[column].name for column in worst]
     shares = mask.mean(axis=0)[worst].tolist()
     title = f"Empty cells: most in {names[0]}, {percent(shares[0])} of the rows"
-    told = "; ".join(f"{name} {percent(share)}" for name, share in zip(names, shares, strict=True))
-    table = Table(title, f"{told}.", ("column", "share of rows empty"), tuple(zip(names, shares, strict=True)))
+    told = "Columns with empty cells, most first."
+    table = Table(title, told, ("column", "share of rows empty"), tuple(zip(names, shares, strict=True)))
     heats = [_heat(large_enough(groups), mask[:, worst], names) for groups in subject.data.groups.values()]
     return (table, *(heat for heat in heats if heat.column_labels))
 

@@ -143,8 +143,8 @@ def _table(found: Sequence[Measurement]) -> Table:
         "overlap_excess": "overlap beyond what the reference rows have among themselves",
     }
     told = {words[each.name]: each.value for each in found if each.name in words}
-    alt = "; ".join(f"{what}: {_or_not(share)}" for what, share in told.items())
+    alt = "Shares of the test rows that repeat other rows: all their inputs are equal."
     again, across = told[words["duplicate_share"]], told[words["overlap_share"]]
     shared = "" if across is None else f", {percent(across)} shared with the reference"
     title = f"Repeated rows: {_or_not(again)} within the test rows{shared}"
-    return Table(title, f"{alt}.", ("what", "share of test rows"), tuple(told.items()))
+    return Table(title, alt, ("what", "share of test rows"), tuple(told.items()))

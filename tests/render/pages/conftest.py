@@ -174,3 +174,53 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+class Seen:
+    """What a page did: console errors, requests other than for its own file, and the page itself."""
+
+    def __init__(self, page: Any, path: Path) -> None:
+        self.page, self.errors, self.requests = page, [], []
+        own = path.as_uri()
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url) if request.url != own else None)
+        page.goto(own)
+
+
+Open = Callable[..., Seen]
+
+
+@pytest.fixture
+def show(chromium: Any, tmp_path: Path) -> Iterator[Open]:
+    """Open text as a page from disk: the sample record's report unless another is given."""
+    contexts = []
+
+    def opened(text: str, **options: Any) -> Seen:
+        path = tmp_path / f"report{len(contexts)}.html"
+        path.write_text(text, encoding="utf-8")
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        contexts.append(context)
+        return Seen(context.new_page(), path)
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+A_AND_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def found_by_axe(page: Any) -> list[str]:
+    """What axe finds wrong; it is read from its package, because the page's own policy bars other scripts."""
+    from importlib.resources import files
+
+    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    options = {"runOnly": {"type": "tag", "values": A_AND_AA}, "resultTypes": ["violations"]}
+    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
+    return [f"{each['id']}: {node['html'][:200]} {node['failureSummary']}" for each in found for node in each["nodes"]]
+
+
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Any], list[str]]:
+    return found_by_axe

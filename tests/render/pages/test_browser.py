@@ -1,6 +1,5 @@
 import os
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from rai.record import Record, to_json
 from rai.render import fragment, render
 
 NO_BROWSER = not Path("/usr/bin/chromium").exists() and "CI" not in os.environ
-A_AND_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 pytestmark = [
     pytest.mark.browser,
@@ -18,51 +16,9 @@ pytestmark = [
 ]
 
 
-class Seen:
-    """What a page did: console errors, requests other than for its own file, and the page itself."""
-
-    def __init__(self, page: Any, path: Path) -> None:
-        self.page, self.errors, self.requests = page, [], []
-        own = path.as_uri()
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url) if request.url != own else None)
-        page.goto(own)
-
-
-Open = Callable[..., Seen]
-
-
-@pytest.fixture
-def show(chromium: Any, tmp_path: Path) -> Iterator[Open]:
-    """Open text as a page from disk: the sample record's report unless another is given."""
-    contexts = []
-
-    def opened(text: str, **options: Any) -> Seen:
-        path = tmp_path / f"report{len(contexts)}.html"
-        path.write_text(text, encoding="utf-8")
-        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        return Seen(context.new_page(), path)
-
-    yield opened
-    for context in contexts:
-        context.close()
-
-
 @pytest.fixture(scope="module")
 def html(record: Record) -> str:
     return render(record, "html")
-
-
-def violations(page: Any) -> list[str]:
-    """What axe finds wrong; it is read from its package, because the page's own policy bars other scripts."""
-    from importlib.resources import files
-
-    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-    options = {"runOnly": {"type": "tag", "values": A_AND_AA}, "resultTypes": ["violations"]}
-    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
-    return [f"{each['id']}: {node['html'][:200]} {node['failureSummary']}" for each in found for node in each["nodes"]]
 
 
 def visible_checks(page: Any) -> int:
@@ -71,7 +27,9 @@ def visible_checks(page: Any) -> int:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 320])
-def test_the_page_opens_quietly_and_axe_finds_nothing(show: Open, html: str, theme: str, width: int) -> None:
+def test_the_page_opens_quietly_and_axe_finds_nothing(
+    show: Any, html: str, theme: str, width: int, violations: Any
+) -> None:
     seen = show(html, color_scheme=theme, viewport={"width": width, "height": 800})
     seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     assert violations(seen.page) == []
@@ -79,7 +37,7 @@ def test_the_page_opens_quietly_and_axe_finds_nothing(show: Open, html: str, the
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_page_without_scripts_shows_everything_and_filters(show: Open, html: str, record: Record) -> None:
+def test_the_page_without_scripts_shows_everything_and_filters(show: Any, html: str, record: Record) -> None:
     seen = show(html, java_script_enabled=False)
     page = seen.page
     assert page.locator("tbody.check:visible").count() == len(record.findings)
@@ -93,7 +51,7 @@ def test_the_page_without_scripts_shows_everything_and_filters(show: Open, html:
     assert seen.requests == []
 
 
-def test_light_and_dark_differ_and_the_button_turns_one_into_the_other(show: Open, html: str) -> None:
+def test_light_and_dark_differ_and_the_button_turns_one_into_the_other(show: Any, html: str) -> None:
     paper = "getComputedStyle(document.body).backgroundColor"
     light, dark = (show(html, color_scheme=theme).page for theme in ("light", "dark"))
     shades = light.evaluate(paper), dark.evaluate(paper)
@@ -104,7 +62,7 @@ def test_light_and_dark_differ_and_the_button_turns_one_into_the_other(show: Ope
     assert dark.evaluate(paper) == shades[1]
 
 
-def test_every_chart_is_there_named_and_of_some_size(show: Open, html: str, record: Record) -> None:
+def test_every_chart_is_there_named_and_of_some_size(show: Any, html: str, record: Record) -> None:
     page = show(html).page
     exhibits = [each for section in record.sections if section.evidence for each in section.evidence.exhibits]
     drawn = sum(each.kind not in {"text", "table"} for each in exhibits)
@@ -117,7 +75,7 @@ def test_every_chart_is_there_named_and_of_some_size(show: Open, html: str, reco
 
 
 @pytest.mark.parametrize("width", [1280, 768, 320])
-def test_no_text_of_a_chart_is_smaller_than_eleven_pixels(show: Open, html: str, width: int) -> None:
+def test_no_text_of_a_chart_is_smaller_than_eleven_pixels(show: Any, html: str, width: int) -> None:
     page = show(html, viewport={"width": width, "height": 800}).page
     smallest = page.evaluate(
         """Math.min(...[...document.querySelectorAll('svg text')].map(text =>
@@ -126,7 +84,7 @@ def test_no_text_of_a_chart_is_smaller_than_eleven_pixels(show: Open, html: str,
     assert smallest >= 11
 
 
-def test_words_in_charts_do_not_run_into_each_other_or_out_of_their_chart(show: Open, html: str) -> None:
+def test_words_in_charts_do_not_run_into_each_other_or_out_of_their_chart(show: Any, html: str) -> None:
     page = show(html).page
     clashes = page.evaluate(
         """[...document.querySelectorAll('svg')].flatMap(svg => {
@@ -143,7 +101,7 @@ def test_words_in_charts_do_not_run_into_each_other_or_out_of_their_chart(show: 
     assert clashes == []
 
 
-def test_numbers_on_the_page_are_those_of_the_json(show: Open, html: str, record: Record) -> None:
+def test_numbers_on_the_page_are_those_of_the_json(show: Any, html: str, record: Record) -> None:
     import json
 
     page = show(html).page
@@ -157,7 +115,7 @@ def test_numbers_on_the_page_are_those_of_the_json(show: Open, html: str, record
         assert abs(float(digits) - float(exact)) <= 0.5 * 10.0 ** -len(digits.partition(".")[2]) * 1.000001
 
 
-def test_the_keyboard_reaches_the_skip_link_the_filters_and_the_table(show: Open, html: str, record: Record) -> None:
+def test_the_keyboard_reaches_the_skip_link_the_filters_and_the_table(show: Any, html: str, record: Record) -> None:
     page = show(html).page
     focused = "document.activeElement.id || document.activeElement.className"
     reached = []
@@ -178,7 +136,7 @@ def test_the_keyboard_reaches_the_skip_link_the_filters_and_the_table(show: Open
     assert ring == "solid"
 
 
-def test_an_empty_filter_says_so(show: Open, record: Record) -> None:
+def test_an_empty_filter_says_so(show: Any, record: Record) -> None:
     from dataclasses import replace
 
     only = tuple(each for each in record.findings if each.verdict == "pass")
@@ -188,7 +146,7 @@ def test_an_empty_filter_says_so(show: Open, record: Record) -> None:
     assert "No check reads Fail" in page.locator(".only-fail").inner_text()
 
 
-def test_the_checks_sort_by_a_column_both_ways_and_back_to_worst_first(show: Open, html: str) -> None:
+def test_the_checks_sort_by_a_column_both_ways_and_back_to_worst_first(show: Any, html: str) -> None:
     page = show(html).page
     values = "[...document.querySelectorAll('tr:first-child td:nth-child(3) [data-value]')].map(e => +e.dataset.value)"
     within = page.evaluate(values.replace("'tr", "'.check tr"))
@@ -203,7 +161,7 @@ def test_the_checks_sort_by_a_column_both_ways_and_back_to_worst_first(show: Ope
     assert ranks == sorted(ranks)
 
 
-def test_print_holds_every_row_and_every_fold_on_a4(show: Open, html: str, record: Record, tmp_path: Path) -> None:
+def test_print_holds_every_row_and_every_fold_on_a4(show: Any, html: str, record: Record, tmp_path: Path) -> None:
     page = show(html, viewport={"width": 700, "height": 1000}).page
     page.get_by_role("radio", name="Fail").check()
     page.emulate_media(media="print")
@@ -224,7 +182,7 @@ def test_print_holds_every_row_and_every_fold_on_a4(show: Open, html: str, recor
     assert b"/MediaBox [0 0 594.95996 841.91998]" in printed or re.search(rb"/MediaBox \[0 0 59[45]", printed)
 
 
-def test_a_fragment_is_readable_by_axe_too(show: Open, record: Record) -> None:
+def test_a_fragment_is_readable_by_axe_too(show: Any, record: Record, violations: Any) -> None:
     shell = f'<!DOCTYPE html><html lang="en"><title>t</title><main><h1>t</h1>{fragment(record)}</main></html>'
     seen = show(shell)
     assert violations(seen.page) == []
