@@ -12,7 +12,7 @@ from rai.stats.estimates import Estimate, undefined
 from rai.stats.proportions import clopper_pearson
 
 MOST_RESAMPLED = 20_000
-BINS = 1000
+BINS = 250
 ONE_CLASS = "needs rows of both classes"
 ONE_ROW = "a single row of one class, or scores that do not vary"
 NO_OVERLAP = "no resample differs: the scores separate the classes, or do not vary"
@@ -110,7 +110,7 @@ def _whole(summary: Callable[[Hits], Floats], positive: Bools, score: Floats) ->
 def roc_auc_draws(positive: Bools, score: Floats, rng: np.random.Generator, *, draws: int | None = None) -> Floats:
     """ROC AUC of resamples of the rows within each class, shape (draws,), for gaps between groups.
 
-    None as `draws` means as many as `draws_for` gives. Beyond 20,000 rows the scores are resampled in 1000 runs of
+    None as `draws` means as many as `draws_for` gives. Beyond 20,000 rows the scores are resampled in 250 runs of
     equal mass, whose order is kept. NaN without rows of both classes.
     """
     return _draws(area_under_roc, positive, score, rng, draws)
