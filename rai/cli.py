@@ -125,12 +125,14 @@ def init(model: Path, data: Path, *, target: str, sensitive: tuple[str, ...], **
     """Draft the card of MODEL (model.toml beside it); each guess is marked by a comment."""
     from rai.draft import draft
     from rai.files import write_atomic
+    from rai.rehearsal import rehearse
 
     path = model.with_suffix(".toml")
     if path.exists() and not more["force"]:
         raise InputError("there is a card already", where=path, do="edit it, or pass --force to write over it")
     write_atomic(path, draft(model, data, target=target, sensitive=sensitive, reference=more["reference"]))
     click.echo(f"drafted {path}: check each guess, then run: rai audit {shlex.quote(str(model))}")
+    click.echo(rehearse(model))
 
 
 @main.command()

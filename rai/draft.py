@@ -20,7 +20,13 @@ from rai.files import require_file
 
 TITLE = '# A first card, drafted from the files. Check every line marked "guess" and answer the empty ones.'
 MOST_NAMED = 4
+OTHERS = "tanh, gelu, silu, elu, leaky_relu, sigmoid"
 RAW_NUMBERS = "the model takes raw numbers; if training standardised, write its mean and scale here"
+SEEN = {
+    "norm": 'read off the tensors; it stands before the activation unless norm_place = "after" follows',
+    "norm_place": "the numbers in the tensors' names leave room for an activation before it and none behind",
+    "bias": "no layer has one",
+}
 Value = str | bool | int | float | tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 
 
@@ -165,9 +171,9 @@ def _network(tensors: Tensors) -> Iterator[str]:
     yield ""
     yield "[network.arguments]"
     for key, value in tensors.network.arguments.items():
-        yield entry(key, value, "read off the shapes of the tensors")
+        yield entry(key, value, SEEN.get(key, "read off the shapes of the tensors"))
     if "activation" not in tensors.network.arguments:
-        yield entry("activation", "relu", "no tensor tells the activation; relu is the usual one")
+        yield entry("activation", "relu", f"no tensor tells the activation; relu is the usual one, others: {OTHERS}")
 
 
 def _files(paths: dict[str, str], finds: Finds) -> Iterator[str]:

@@ -1,20 +1,23 @@
 """Intake: files or objects handed in become a subject to try and the identity the report will show."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rai.card import Card, Files, Head, read_card
+from rai.card import Card, Files, Head, read_card, require_sense
 from rai.data import Table, from_frames
 from rai.data import load as load_table
+from rai.data.arrays import require_aligned, require_lengths, table_of
+from rai.data.cells import Cells, Raw
+from rai.data.frames import class_name
+from rai.data.labels import class_labels, names_classes
 from rai.errors import InputError, plain
 from rai.evidence import SMALLEST_CELL
-from rai.models import Loaded, from_object, from_scores
+from rai.models import Loaded, from_object, from_scores, heads
 from rai.models import load as load_model
 from rai.record import File, GroupCount, Identity
 from rai.subject import Data, Floats, Metric, Model, Subject
@@ -58,16 +61,20 @@ class Options:
     reference: tuple[Any, Any] | None = None
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse an option of the wrong kind; raise `InputError` naming it."""
+        for name, right, expected in _kinds(self):
+            if not right:
+                raise InputError(f"is a {type(getattr(self, name)).__name__}", where=name, expected=expected)
+        if self.seed < 0:
+            raise InputError(f"is {self.seed}", where="random_state", expected="a whole number from 0")
+
     def card(self, task: Any, classes: tuple[str, ...]) -> Card:
-        """The card that these choices amount to."""
-        return Card(
-            task=task,
-            name=self.name,
-            head=self.head,
-            classes=classes,
-            positive=self.positive,
-            threshold=self.threshold,
-        )
+        """The card that these choices amount to; raise `InputError` when they contradict one another."""
+        positive = None if self.positive is None else class_name(self.positive)
+        card = Card(task, self.name, head=self.head, classes=classes, positive=positive, threshold=self.threshold)
+        require_sense(card, Path("options"))
+        return card
 
     def subject(self, table: Table, card: Card, model: Model) -> Subject:
         """The subject on trial, with the reference rows when there are some."""
@@ -75,7 +82,25 @@ class Options:
         if self.reference is not None:
             rows, labels = self.reference
             reference = from_frames(rows, labels, name="reference", like=table).data
-        return Subject(self.name, model, table.data, card, reference, self.seed, self.metrics)
+        return Subject(self.name, model, table.data, card, reference, int(self.seed), self.metrics)
+
+
+def _kinds(options: Options) -> Iterator[tuple[str, bool, str]]:
+    """Options that may be of the wrong kind, whether they are right, and what was expected."""
+    classes, bands, metrics, pair = options.classes, options.bands, options.metrics, options.reference
+    yield "name", isinstance(options.name, str), "a text"
+    yield "threshold", _is_number(options.threshold), "a number between 0 and 1"
+    yield "classes", classes is None or (np.iterable(classes) and not isinstance(classes, str)), "a list of classes"
+    yield "bands", bands is None or isinstance(bands, Mapping), 'cuts by column, for example {"age": [30, 50]}'
+    yield "metrics", isinstance(metrics, Mapping), "functions by name"
+    right = isinstance(metrics, Mapping) and all(isinstance(n, str) and callable(f) for n, f in metrics.items())
+    yield "metrics", right, "a text as every name, and a function f(y_true, y_pred)"
+    yield "reference", pair is None or (isinstance(pair, tuple | list) and len(pair) == 2), "a pair (X, y)"
+    yield "seed", isinstance(options.seed, int | np.integer), "a whole number as random_state"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def from_files(model: Path, choices: Choices) -> Case:
@@ -93,7 +118,7 @@ def from_files(model: Path, choices: Choices) -> Case:
         seed=choices.seed,
         metrics=_metrics(choices.metrics),
     )
-    return Case(subject, _identity(subject, loaded, File(model.name, loaded.sha256)))
+    return _case(subject, loaded, File(model.name, loaded.sha256))
 
 
 def from_objects(model: Any, X: Any, y: Any, *, sensitive_features: Any, options: Options) -> Case:
@@ -102,33 +127,54 @@ def from_objects(model: Any, X: Any, y: Any, *, sensitive_features: Any, options
     card = options.card(table.task, table.classes)
     loaded = from_object(model, card, table.data.inputs[:PROBE_ROWS])
     subject = options.subject(table, card, loaded.model)
-    return Case(subject, _identity(subject, loaded, File(type(model).__name__, loaded.sha256)))
+    return _case(subject, loaded, File(type(model).__name__, loaded.sha256))
 
 
 def from_predictions(y_true: Any, y_score: Any, *, sensitive_features: Any, options: Options) -> Case:
     """Take labels and the numbers a model gave, for those who never get the model itself."""
-    given = np.asarray(y_score)
-    table = _rows(np.zeros((len(given), 0), dtype=np.float32), y_true, sensitive_features, options)
+    given = _given(y_true, y_score, sensitive_features)
+    table = _rows(np.zeros((given.rows, 0), dtype=np.float32), y_true, sensitive_features, options)
     card = options.card(table.task, table.classes)
     loaded = from_scores(_scores(given, card), card)
-    subject = options.subject(table, card, loaded.model)
-    return Case(subject, _identity(subject, loaded, File("predictions only", loaded.sha256)))
+    return _case(options.subject(table, card, loaded.model), loaded, File("predictions only", loaded.sha256))
 
 
-def _scores(given: NDArray[Any], card: Card) -> Floats:
-    """Numbers as they are, shape (rows, outputs); named or numbered classes as probabilities of 0 and 1."""
-    named = given.dtype.kind in "OUSTb" or (card.task == "multiclass" and given.ndim == 1)
-    if card.task == "regression" or not named:
-        return np.asarray(given.reshape(len(given), -1), dtype=np.float64)
-    texts = np.array([str(each) for each in given.ravel()])
-    strange = sorted(set(texts) - set(card.classes))
-    if strange:
-        raise InputError(f"{strange[0]!r} is no class", where="y_score", expected=f"one of {', '.join(card.classes)}")
-    return np.asarray(texts[:, None] == np.array(card.classes)[None, :], dtype=np.float64)
+def _case(subject: Subject, loaded: Loaded, model: File) -> Case:
+    """Ask the model about every row at once, so that what it cannot answer is told before any audit begins."""
+    heads.require_sound(subject.model.head, subject.scores, subject.name)
+    return Case(subject, _identity(subject, loaded, model))
+
+
+def _given(y_true: Any, y_score: Any, sensitive_features: Any) -> Raw:
+    """The predictions as columns, row for row beside the labels."""
+    given, labels = table_of(y_score, "y_score", "y_score"), table_of(y_true, "y_true", "y_true")
+    require_lengths({"y_true": labels, "y_score": given})
+    for name, other in (("y_true", y_true), ("sensitive_features", sensitive_features)):
+        require_aligned((name, other), ("y_score", y_score))
+    return given
+
+
+def _scores(given: Raw, card: Card) -> Floats:
+    """Numbers as they are, shape (rows, outputs), columns in the order of the classes; decisions as 0 and 1."""
+    names = card.classes if set(given.columns) == set(card.classes) else tuple(given.columns)
+    cells = [given.cells(name) for name in names]
+    if len(cells) == 1 and card.classes and names_classes(cells[0], card.classes, card.task):
+        _require_whole(cells[0])
+        places = class_labels(cells[0], card.classes, varied=False)
+        return np.asarray(places[:, None] == np.arange(len(card.classes))[None, :], dtype=np.float64)
+    return np.stack([each.numbers for each in cells], axis=1)
+
+
+def _require_whole(cells: Cells) -> None:
+    """Broken numbers are no classes: the labels, few and whole, were taken for classes by mistake."""
+    if not cells.textual:
+        broken = cells.numbers != np.floor(cells.numbers)
+        cells.refuse(broken & ~cells.missing, "is no class", do='for values to predict, pass head="value"')
 
 
 def _rows(X: Any, y: Any, sensitive_features: Any, options: Options) -> Table:
-    return from_frames(X, y, sensitive_features=sensitive_features, classes=options.classes, bands=options.bands)
+    classes = () if options.head is Head.VALUE else options.classes
+    return from_frames(X, y, sensitive_features=sensitive_features, classes=classes, bands=options.bands)
 
 
 def _overruled(card: Card, choices: Choices, folder: Path) -> Card:

@@ -58,7 +58,7 @@ def own_copy(value: Any, *, text: bool) -> Any:
     found = nw.from_native(value, eager_only=True, pass_through=True)
     if text or isinstance(found, nw.DataFrame | Mapping):
         return _frame_copy(value)
-    array = np.array(_detached(found.to_numpy() if isinstance(found, nw.Series) else found), copy=True)
+    array = np.array(np.asarray(_detached(found.to_numpy() if isinstance(found, nw.Series) else found)))
     known = array if array.dtype.kind in "fiu" and array.dtype.itemsize <= 8 else array.astype(np.float64)
     return known.reshape(len(known), -1)
 
@@ -70,7 +70,7 @@ def _frame_copy(value: Any) -> Any:
     if nw.dependencies.is_pandas_dataframe(value):
         return value.copy()
     if isinstance(value, Mapping):
-        return pd.DataFrame({name: np.array(_detached(part), copy=True) for name, part in value.items()})
+        return pd.DataFrame({name: np.array(np.asarray(_detached(part))) for name, part in value.items()})
     found = nw.from_native(value, eager_only=True, pass_through=True)
     if isinstance(found, nw.DataFrame):
         numbered = {name: str(place) for place, name in enumerate(found.columns)}

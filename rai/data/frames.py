@@ -126,7 +126,7 @@ def _answers(cells: Cells, classes: Sequence[Any] | None, like: Table | None) ->
         regression = like.task == "regression"
         labels = targets(cells) if regression else class_labels(cells, like.classes, varied=False)
         return Answers(labels, like.classes, like.task)
-    names = _inferred(cells) if classes is None else tuple(_name(each) for each in classes)
+    names = _inferred(cells) if classes is None else tuple(class_name(each) for each in classes)
     if not names:
         return Answers(targets(cells), (), "regression")
     task: Task = "binary" if len(names) == 2 else "multiclass"
@@ -135,7 +135,7 @@ def _answers(cells: Cells, classes: Sequence[Any] | None, like: Table | None) ->
     return Answers(class_labels(cells, names, varied=not classes), names, task)
 
 
-def _name(value: Any) -> str:
+def class_name(value: Any) -> str:
     """A class as text: 1, 1.0 and numpy's 1 are "1", True is "True"."""
     plain = value.item() if isinstance(value, np.generic) else value
     return number_text(plain) if isinstance(plain, float) else str(plain).strip()

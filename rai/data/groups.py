@@ -54,11 +54,11 @@ def is_numeric(coded: Coded) -> bool:
 
 
 def _require_ascending(name: str, cuts: Sequence[float], where: str) -> None:
-    rising = all(a < b for a, b in pairwise(cuts))
-    if not cuts or not rising or not all(math.isfinite(cut) for cut in cuts):
-        written = ", ".join(number_text(cut) for cut in cuts)
+    numbers = np.iterable(cuts) and all(isinstance(cut, int | float | np.number) for cut in cuts)
+    if not numbers or not len(cuts) or not all(map(math.isfinite, cuts)) or any(a >= b for a, b in pairwise(cuts)):
+        written = f"[{', '.join(map(number_text, cuts))}]" if numbers else show(cuts)
         raise InputError(
-            f"bands of {show(name)} are [{written}]", where=where, expected="ascending numbers, for example [30, 50]"
+            f"bands of {show(name)} are {written}", where=where, expected="ascending numbers, for example [30, 50]"
         )
 
 

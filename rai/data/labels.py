@@ -33,6 +33,17 @@ def targets(cells: Cells) -> Float64:
     return cells.numbers
 
 
+def names_classes(cells: Cells, classes: Sequence[str], task: Task) -> bool:
+    """Whether predictions are decisions, named or numbered like the classes, rather than scores.
+
+    Text always is. Of several classes a single column can only be one; of two it is when it holds nothing else.
+    """
+    if cells.textual or task == "multiclass":
+        return True
+    coded = cells.coded.used()
+    return bool(len(coded.names)) and bool(np.all(positions(coded, classes, loose=True) != UNKNOWN))
+
+
 def class_labels(cells: Cells, classes: Sequence[str], *, varied: bool) -> Int64:
     """Position of every row's label among `classes`, int64; with `varied`, a single class is refused.
 

@@ -62,7 +62,9 @@ def from_scores(scores: Any, card: Card) -> Loaded:
     kept = kept.reshape(len(kept), -1)
     bad = np.flatnonzero(~np.isfinite(kept).all(axis=1))
     if len(bad):
-        raise InputError(f"row {bad[0]} is NaN or infinite", where="scores", expected="a number for each row")
+        raise InputError(
+            f"row {bad[0] + 1} (the first is 1) is NaN or infinite", where="scores", expected="a number for each row"
+        )
     choice = heads.choose(kept, card, None, "scores")
     return Loaded(StoredScores(kept, choice.head), "predictions only", choice.reason, (), "")
 

@@ -28,7 +28,9 @@ class BlackBox:
         return in_batches(self._ask, inputs)
 
     def _ask(self, inputs: Any) -> Floats:
-        with guarded(f"the model failed on {_extent(inputs)}", where=self.name, name_error=self.trust == "in memory"):
+        do = "it is handed a pandas frame, as X is one" if hasattr(inputs, "iloc") else ""
+        what = f"the model failed on {_extent(inputs)}"
+        with guarded(what, where=self.name, do=do, name_error=self.trust == "in memory"):
             found = self.answer(inputs.copy() if hasattr(inputs, "copy") else inputs)
             found = found.detach().cpu().numpy() if hasattr(found, "detach") else found
             return shaped(found, len(inputs), self.name)

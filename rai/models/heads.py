@@ -34,9 +34,20 @@ def choose(outputs: Floats, card: Card, ending: Ending | None, where: object) ->
     if card.head is not None:
         return _declared(outputs, card, ending, where)
     _require_width(outputs, card, where)
+    _require_no_names(outputs, card, where)
     if card.task == "regression":
         return Choice(Head.VALUE, "the card says regression, and the model gives one number a row")
     return _single(outputs, ending) if outputs.shape[1] == 1 else _several(outputs, ending, where)
+
+
+def require_sound(head: Head, scores: Floats, where: object) -> None:
+    """Raise `InputError` when any row's answer is NaN or infinite, or cannot be read as the head says."""
+    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"the model answers {len(bad)} rows with NaN or infinity, the first is row {bad[0] + 1}", where=where
+        )
+    _require_range(head, scores, where)
 
 
 def _require_classes(card: Card, where: object) -> None:
@@ -56,7 +67,19 @@ def _require_width(outputs: Floats, card: Card, where: object) -> None:
             f"the model gives {found} numbers a row",
             where=where,
             expected=f"{' or '.join(map(str, allowed))}, as the card says {task}{listed}",
-            do="mend task or classes in the card",
+            do='mend task or classes in the card (from Python, head="value" means values to predict)',
+        )
+
+
+def _require_no_names(outputs: Floats, card: Card, where: object) -> None:
+    """Classes numbered 1 and 2, or -1 and 1, would pass for logits."""
+    names = {f"{number:g}" for number in np.unique(outputs)[:3]}
+    if card.task == "binary" and not _within(outputs) and names <= set(card.classes):
+        raise InputError(
+            f"the model answers with the classes {' and '.join(card.classes)} themselves",
+            where=where,
+            expected="a probability or a logit of the positive class",
+            do="hand in its probabilities, or its decisions as predictions without the model",
         )
 
 
@@ -64,7 +87,8 @@ def _single(outputs: Floats, ending: Ending | None) -> Choice:
     low, high = float(outputs.min()), float(outputs.max())
     span = f"on {len(outputs)} rows the single output runs from {low:.4g} to {high:.4g}"
     if not _within(outputs):
-        return Choice(Head.LOGIT, f"{span}, outside 0 to 1, so it is read as a logit")
+        doubt = "; none is below 0: if these are percentages, divide them by 100" if low >= 0 else ""
+        return Choice(Head.LOGIT, f"{span}, outside 0 to 1, so it is read as a logit{doubt}")
     if ending == "sigmoid":
         return Choice(Head.PROBABILITY, f"the model ends in a sigmoid; {span}")
     if ending == "linear":

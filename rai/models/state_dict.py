@@ -27,7 +27,7 @@ def assemble(tensors: Tensors, card: Card, path: Path, kind: str, *, trust: Trus
             "holds tensors only, and the card does not say which network they belong to",
             where=path,
             expected="network.kind and network.arguments in the card",
-            do="draft a card with: rai init MODEL --data TEST --target COLUMN",
+            do='for other than kind = "mlp", name a factory in the card, or export the model to ONNX',
         )
     module, found = _built(tensors, card.network, path)
     return torch_model.draft(module, name=str(path), kind=kind, trust=trust, notes=_filled(module, found, path))

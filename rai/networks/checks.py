@@ -37,6 +37,13 @@ def share(key: str, given: object) -> float:
     return float(given)
 
 
+def flag(key: str, given: object) -> bool:
+    """Return `given` when it is true or false."""
+    if not isinstance(given, bool):
+        raise InputError(f"is {given!r}", where=_place(key), expected="true or false")
+    return given
+
+
 def require_total(parameters: int) -> None:
     """Raise `InputError` when the network would hold more than 2³¹ parameters."""
     if parameters > MOST_PARAMETERS:

@@ -181,3 +181,43 @@ def test_a_wrong_setting_is_one_clear_line(rai_command, loans: Path, text: str, 
 def test_usage_errors_exit_with_2(rai_command) -> None:
     for words in (("audit",), ("audit", "m.pt", "--seed", "-1"), ("frobnicate",), ("render",)):
         assert rai_command(*words).code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("",), (".",), ("/",), ("x" * 5000,), ("m.pt", "--data", ""), ("m.pt", "--seed", "-1"), ("m.pt", "--colour"), ()],
+)
+def test_a_word_that_means_nothing_is_one_clear_line(rai_command, words: tuple[str, ...]) -> None:
+    done = rai_command("audit", *words)
+    assert done.code == 2
+    assert done.err.startswith("rai: ")
+    assert done.err.strip().count("\n") == 0, done.err
+
+
+@pytest.mark.parametrize(
+    "text", ["seed = 1.5", "seed = true", "seed = [1]", "seed = {a = 1}", "format = 3", "only = [3]"]
+)
+def test_a_setting_of_another_kind_is_refused(rai_command, loans: Path, text: str) -> None:
+    Path("rai.toml").write_text(text, encoding="utf-8")
+    done = rai_command("audit", loans / "model.pt", "--out", loans / "out")
+    assert done.code == 2
+    assert f"rai.toml: key {text.split(maxsplit=1)[0]} is " in done.err
+
+
+@pytest.mark.parametrize("text", ["out = 3", "data = 3", "card = 3", "policy = ['default']"])
+def test_a_path_in_the_settings_is_text(rai_command, loans: Path, text: str) -> None:
+    Path("rai.toml").write_text(text, encoding="utf-8")
+    assert "expected a text" in rai_command("audit", loans / "model.pt").err
+
+
+@pytest.mark.parametrize(("text", "code"), [("tool = 3", 0), ("[[tool]]\na = 1", 0), ("[tool]\nrai = 3", 2)])
+def test_a_strange_pyproject_is_passed_by_unless_it_speaks_of_rai(rai_command, text: str, code: int) -> None:
+    Path("pyproject.toml").write_text(text, encoding="utf-8")
+    assert rai_command("list").code == code
+
+
+def test_a_tilde_is_the_home_folder(rai_command, loans: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(loans))
+    rai_command("audit", loans / "model.pt", "--only", "data", "--out", "~/out")
+    assert (loans / "out" / "report.json").exists()
+    assert not Path("~").exists()

@@ -28,10 +28,11 @@ def test_numbers_give_the_same_inputs_from_every_library(make: Any, series: Any)
     found = from_frames(make(NUMBERS), series(ANSWERS), sensitive_features={"sex": series(SEX)})
     data = found.data
     assert (found.classes, found.task) == (("no", "yes"), "binary")
-    assert data.inputs.dtype == np.float32
-    assert data.inputs.flags.c_contiguous
-    assert data.features is data.inputs
-    assert data.inputs.tolist() == as_numpy(NUMBERS).tolist()
+    assert isinstance(data.inputs, np.ndarray if make is as_numpy else pd.DataFrame)
+    assert np.asarray(data.inputs, dtype=np.float64).tolist() == as_numpy(NUMBERS).tolist()
+    assert data.features.dtype == np.float32
+    assert data.features.flags.c_contiguous
+    assert data.features.tolist() == as_numpy(NUMBERS).tolist()
     assert data.labels is not None
     assert data.labels.tolist() == [0, 1, 0, 1]
     assert data.groups["sex"].levels == ("F", "M")
@@ -89,6 +90,40 @@ def test_nothing_handed_in_is_changed_or_shared() -> None:
     copy = from_frames(frame, ANSWERS).data.inputs
     copy.loc[0, "d"] = "changed"
     assert frame.loc[0, "d"] == "x"
+
+
+def test_a_model_gets_the_precision_that_the_caller_has() -> None:
+    identifiers = np.array([[1_000_000_001], [1_000_000_002]])
+    assert from_frames(identifiers, [0, 1]).data.inputs.tolist() == identifiers.tolist()
+    assert from_frames(identifiers + 0.25, [0, 1]).data.inputs.tolist() == (identifiers + 0.25).tolist()
+
+
+def test_a_mapping_of_columns_with_text_is_a_frame() -> None:
+    data = from_frames(MIXED, ANSWERS).data
+    assert data.inputs.to_dict("list") == MIXED
+
+
+def test_torch_tensors_are_taken_off_the_graph() -> None:
+    torch = pytest.importorskip("torch")
+    rows = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    for given_rows in (rows, rows.detach().bfloat16()):
+        data = from_frames(given_rows, torch.tensor([0, 1])).data
+        assert data.inputs.tolist() == [[1, 2], [3, 4]]
+        assert data.features.tolist() == [[1, 2], [3, 4]]
+
+
+def test_reference_columns_are_matched_by_name_and_others_are_left_out() -> None:
+    first = from_frames(pd.DataFrame({"a": [1, 2], "b": [3, 4]}), [0, 1])
+    turned = pd.DataFrame({"c": [9, 9], "b": [3, 4], "a": [1, 2]})
+    second = from_frames(turned, [0, 1], like=first).data
+    assert second.features.tolist() == first.data.features.tolist()
+    assert from_frames(turned[["a", "b"]].to_numpy(), [0, 1], like=first).data.features.tolist() == [[1, 3], [2, 4]]
+    with pytest.raises(InputError, match="no column 'b'"):
+        from_frames(turned[["a", "c"]], [0, 1], like=first)
+
+
+def test_an_empty_list_of_classes_means_values_to_predict() -> None:
+    assert from_frames(np.ones((4, 1)), [1, 2, 3, 1], classes=()).task == "regression"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +224,7 @@ BAD: list[tuple[str, dict[str, Any], list[str]]] = [
     ("text target", {"X": np.zeros((200, 1)), "y": [f"t{i}" for i in range(200)]}, ["'y'", "200 distinct"]),
     ("one group", {"sensitive_features": {"s": ["F"] * 4}}, ["'s'", "nothing to compare"]),
     ("bands of nothing", {"bands": {"age": [3]}, "sensitive_features": {"s": SEX}}, ["'age'", "not sensitive"]),
-    ("missing y", {"y": None}, ["y", "NoneType"]),
+    ("missing y", {"y": None}, ["y: is missing"]),
 ]
 
 

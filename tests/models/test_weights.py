@@ -124,9 +124,14 @@ def test_a_network_larger_than_the_file_is_never_allocated(tmp_path, rows, kit) 
     norm=st.sampled_from(["none", "batch", "layer"]),
     prefix=st.sampled_from(["", "net.", "model.layers."]),
     shuffled=st.booleans(),
+    rare=st.tuples(st.booleans(), st.booleans()),
 )
-def test_a_plain_mlp_is_read_off_its_shapes(inputs, outputs, hidden, norm, prefix, shuffled) -> None:
-    network = Network("mlp", {"inputs": inputs, "outputs": outputs, "hidden": tuple(hidden), "norm": norm})
+def test_a_plain_mlp_is_read_off_its_shapes(**drawn) -> None:
+    inputs, outputs, hidden, norm, prefix, shuffled, (late, bias) = drawn.values()
+    place = {"norm_place": "after"} if late and norm != "none" and hidden else {}
+    offset = {} if bias or not hidden else {"bias": False}
+    sizes = {"inputs": inputs, "outputs": outputs, "hidden": tuple(hidden)}
+    network = Network("mlp", {**sizes, "norm": norm, **place, **offset})
     with torch.device("meta"):
         shapes = {prefix + name: tuple(each.shape) for name, each in build(network).state_dict().items()}
     found = plain_mlp(dict(sorted(shapes.items())) if shuffled else shapes)
@@ -145,6 +150,7 @@ def test_a_plain_mlp_is_read_off_its_shapes(inputs, outputs, hidden, norm, prefi
         {"a.weight": (4, 3), "a.bias": (4,), "b.weight": (2, 5), "b.bias": (2,)},
         {"a.weight": (4, 3)},
         {"a.weight": (4, 3), "a.bias": (5,)},
+        {"a.weight": (4, 3), "a.bias": (4,), "b.weight": (2, 4)},
         {"e.weight": (10, 4), "a.weight": (4, 3), "a.bias": (4,)},
         {"a.weight": (4, 3), "a.bias": (4,), "n.weight": (4,), "n.bias": (4,)},
         {"n.weight": (3,), "n.bias": (3,), "a.weight": (4, 3), "a.bias": (4,)},

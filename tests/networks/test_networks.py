@@ -48,6 +48,9 @@ def test_layers_come_in_the_order_the_docstring_says() -> None:
         pairwise((3, 5, 4, 1))
     )
     assert isinstance(mlp(inputs=3, outputs=1, norm="layer")[1], nn.LayerNorm)
+    late = mlp(inputs=3, outputs=1, dropout=0.1, norm="batch", norm_place="after")
+    assert [type(each).__name__ for each in late] == ["Linear", "ReLU", "Dropout", "BatchNorm1d", "Linear"]
+    assert set(mlp(inputs=3, outputs=1, bias=False).state_dict()) == {"0.weight", "2.weight"}
 
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
@@ -86,6 +89,8 @@ def test_build_makes_what_the_card_names() -> None:
         (Network("mlp", {**BASE, "activation": "swish"}), "network.arguments.activation"),
         (Network("mlp", {**BASE, "activation": 3}), "network.arguments.activation"),
         (Network("mlp", {**BASE, "norm": "group"}), "network.arguments.norm"),
+        (Network("mlp", {**BASE, "norm_place": "between"}), "network.arguments.norm_place"),
+        (Network("mlp", {**BASE, "bias": 1}), "network.arguments.bias"),
         (Network("mlp", {**BASE, "dropout": 1.0}), "network.arguments.dropout"),
         (Network("mlp", {**BASE, "dropout": float("nan")}), "network.arguments.dropout"),
         (Network("mlp", {**BASE, "dropout": "a"}), "network.arguments.dropout"),

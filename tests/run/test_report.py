@@ -126,7 +126,7 @@ def test_no_raw_row_reaches_the_report(tmp_path: Path) -> None:
     frame["sex"] = rng.choice(["f", "m"], size=300)
     labels = (frame["b"] > 0).astype(int)
     report = rai.audit(
-        lambda X: 1 / (1 + np.exp(-X[:, 1])), frame[["secret", "b", "c"]], labels, sensitive_features=frame[["sex"]]
+        lambda X: 1 / (1 + np.exp(-X["b"])), frame[["secret", "b", "c"]], labels, sensitive_features=frame[["sex"]]
     )
     pages = report.to_json() + report.save_html(tmp_path / "r.html").read_text(encoding="utf-8")
     for number in frame["secret"]:
