@@ -93,6 +93,7 @@ def main(context: click.Context) -> None:
 @click.pass_obj
 def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
     """Audit MODEL: measure it, judge it, write the report."""
+    from rai.files import require_folder
     from rai.intake import Choices
     from rai.journal import forget
     from rai.policy import read_policy
@@ -103,7 +104,7 @@ def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
     _hear(verbose=given["verbose"])
     fields = ("card", "data", "reference", "target", "sensitive", "seed", "allow_code")
     choices = Choices(**{name: given[name] for name in fields}, metrics=metrics)
-    folder = given["out"] or Path("reports") / _name(model, given["card"])
+    folder = require_folder(given["out"] or Path("reports") / _name(model, given["card"]))
     with watching(quiet=given["quiet"]) as watch:
         policy, journal = read_policy(given["policy"]), folder / ".journal"
         plan = Plan(policy, given["only"], command=_command(), date=now(), journal=journal, watch=watch)

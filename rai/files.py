@@ -53,6 +53,15 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def require_folder(path: Path) -> Path:
+    """Return `path` when it is a folder that can be written to, or could be made; raise `InputError` otherwise."""
+    nearest = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        what = "cannot be written to" if nearest.is_dir() else "is a file, not a folder"
+        raise InputError(what, where=nearest, do="choose another folder with --out")
+    return path
+
+
 def require_file(path: Path, *, do: str) -> Path:
     """Return `path` when it is an ordinary file with content; raise `InputError` with advice otherwise."""
     if not path.exists():

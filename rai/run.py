@@ -83,7 +83,7 @@ def audit(  # noqa: PLR0913 - the front door spells out what a caller may say
     *,
     sensitive_features: Any = None,
     reference: tuple[Any, Any] | None = None,
-    policy: str | Policy | None = None,
+    policy: str | Path | Policy | None = None,
     random_state: int = 0,
     **options: Any,
 ) -> Report:
@@ -109,7 +109,7 @@ def audit_predictions(
     y_score: Any,
     *,
     sensitive_features: Any = None,
-    policy: str | Policy | None = None,
+    policy: str | Path | Policy | None = None,
     random_state: int = 0,
     **options: Any,
 ) -> Report:
@@ -226,8 +226,17 @@ def _require_declared(audit: Audit, subject: Subject, evidence: Evidence) -> Non
 
 def _audits(plan: Plan, metrics: Iterable[str]) -> tuple[Audit, ...]:
     every = find()
+    _require_new(metrics, {name for each in every for name in each.measures})
     require_known(plan.policy, {name for each in every for name in each.measures} | set(_lifted(metrics)))
     return find(plan.only) if plan.only else every
+
+
+def _require_new(metrics: Iterable[str], made: set[str]) -> None:
+    """A metric of the owner's may not take the name of one that rai measures: a rule could judge the wrong one."""
+    for name in metrics:
+        taken = next((each for each in _lifted([name]) if each in made), None)
+        if taken:
+            raise InputError(f"rai itself measures {taken!r}", where=f"metrics.{name}", do="choose another name")
 
 
 def _known_names() -> set[str]:
@@ -267,8 +276,8 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _policy(chosen: str | Policy | None) -> Policy:
-    return chosen if isinstance(chosen, Policy) else read_policy(chosen or "default")
+def _policy(chosen: str | Path | Policy | None) -> Policy:
+    return chosen if isinstance(chosen, Policy) else read_policy(str(chosen or "default"))
 
 
 def _options(given: Mapping[str, Any], **more: Any) -> Options:
@@ -276,8 +285,13 @@ def _options(given: Mapping[str, Any], **more: Any) -> Options:
     for name in given:
         if name not in known:
             raise InputError(f"no option is named {name!r}", expected=f"one of {', '.join(sorted(known))}")
-    head = given.get("head")
-    return Options(**{**given, **more, "head": Head(head) if head else None})
+    return Options(**{**given, **more, "head": _head(given.get("head"))})
+
+
+def _head(named: str | None) -> Head | None:
+    if named is not None and named not in set(Head):
+        raise InputError(f"is {named!r}", where="head", expected=f"one of {', '.join(Head)}")
+    return None if named is None else Head(named)
 
 
 def now() -> str:

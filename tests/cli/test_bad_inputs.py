@@ -168,6 +168,7 @@ def test_a_wrong_flag_is_one_clear_line(rai_command, loans: Path, words: tuple[s
         ("metrics = 3", "metrics"),
         ('[metrics]\nmine = "no.such.module:f"', "metrics.mine"),
         ('[metrics]\nmine = "math:pi"', "no function"),
+        ('[metrics]\naccuracy = "sklearn.metrics:f1_score"', "rai itself measures 'accuracy'"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(rai_command, loans: Path, text: str, expected: str) -> None:

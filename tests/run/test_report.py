@@ -237,3 +237,16 @@ def test_named_decisions_are_taken_too(people) -> None:
     assert value(given, "accuracy").value == pytest.approx(
         accuracy_score(people.labels, people.scores >= 0.5), abs=1e-12
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"head": "foo"}, "head: is 'foo'; expected one of logit"),
+        ({"policy": Path("nowhere.toml")}, "nowhere.toml: no such file"),
+        ({"metrics": {"accuracy": accuracy_score}}, "metrics.accuracy: rai itself measures 'accuracy'"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(people, options: dict[str, object], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        people.audit(**options)
