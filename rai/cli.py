@@ -93,7 +93,7 @@ def main(context: click.Context) -> None:
 @click.pass_obj
 def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
     """Audit MODEL: measure it, judge it, write the report."""
-    from rai.files import require_folder
+    from rai.files import require_file, require_folder
     from rai.intake import Choices
     from rai.journal import forget
     from rai.policy import read_policy
@@ -102,6 +102,7 @@ def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
 
     formats = _formats(given["formats"])
     _hear(verbose=given["verbose"])
+    require_file(model, do="name the model file to audit")
     fields = ("card", "data", "reference", "target", "sensitive", "seed", "allow_code")
     choices = Choices(**{name: given[name] for name in fields}, metrics=metrics)
     folder = require_folder(given["out"] or Path("reports") / _name(model, given["card"]))

@@ -222,3 +222,7 @@ def test_a_tilde_is_the_home_folder(rai_command, loans: Path, monkeypatch: pytes
     rai_command("audit", loans / "model.pt", "--only", "data", "--out", "~/out")
     assert (loans / "out" / "report.json").exists()
     assert not Path("~").exists()
+
+
+def test_a_model_that_is_not_there_is_named_before_its_card(rai_command) -> None:
+    assert rai_command("audit", "nope.pt").err.startswith("rai: nope.pt: no such file")
