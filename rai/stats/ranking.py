@@ -78,18 +78,6 @@ def mean_precision(found: Hits) -> Floats:
     )
 
 
-def roc_aucs(positive: Bools, score: Floats, weights: Ints | Floats) -> Floats:
-    """ROC AUC for each line of weights (k, rows), sorting once; NaN where a class has no weight."""
-    rows = ranked(positive, score)
-    return area_under_roc(hits(rows, weights[:, rows.order]))
-
-
-def average_precisions(positive: Bools, score: Floats, weights: Ints | Floats) -> Floats:
-    """Average precision for each line of weights (k, rows), sorting once; NaN without positive weight."""
-    rows = ranked(positive, score)
-    return mean_precision(hits(rows, weights[:, rows.order]))
-
-
 def roc_auc(positive: Bools, score: Floats) -> float | None:
     """Chance that a random positive outranks a random negative, ties counting half; None without both classes."""
     return _whole(area_under_roc, positive, score)

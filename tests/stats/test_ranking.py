@@ -8,12 +8,10 @@ from sklearn import metrics as sk
 from rai.stats import ranking
 from rai.stats.ranking import (
     average_precision,
-    average_precisions,
     delong,
     precision_recall_points,
     roc_auc,
     roc_auc_draws,
-    roc_aucs,
     roc_points,
 )
 
@@ -39,8 +37,10 @@ def test_auc_is_the_share_of_pairs_in_order(rows):
 def test_weights_are_repeated_rows(rows):
     positive, score, weight = columns(rows)
     again = np.repeat(positive, weight), np.repeat(score, weight)
-    for many, one in ((roc_aucs, roc_auc), (average_precisions, average_precision)):
-        found = many(positive, score, weight[None, :])[0]
+    rows = ranking.ranked(positive, score)
+    weighted = ranking.hits(rows, weight[None, rows.order])
+    for many, one in ((ranking.area_under_roc, roc_auc), (ranking.mean_precision, average_precision)):
+        found = many(weighted)[0]
         expected = one(*again)
         assert np.isnan(found) if expected is None else found == pytest.approx(expected)
 
