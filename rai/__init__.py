@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rai.errors import InputError
     from rai.evidence import Evidence, Measurement
+    from rai.explainers import Attribution
+    from rai.explaining import explain
     from rai.policy import Policy, Rule, Verdict, read_policy
     from rai.record import ExitCode
     from rai.report import Report, VerdictError
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from rai.subject import Subject
 
 HOMES = {
+    "Attribution": "explainers",
     "Evidence": "evidence",
     "ExitCode": "record",
     "InputError": "errors",
@@ -29,11 +32,13 @@ HOMES = {
     "VerdictError": "report",
     "audit": "run",
     "audit_predictions": "run",
+    "explain": "explaining",
     "judge_again": "run",
     "read_policy": "policy",
 }
 
 __all__ = [
+    "Attribution",
     "Evidence",
     "ExitCode",
     "InputError",
@@ -46,6 +51,7 @@ __all__ = [
     "VerdictError",
     "audit",
     "audit_predictions",
+    "explain",
     "judge_again",
     "read_policy",
 ]

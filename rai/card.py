@@ -39,7 +39,8 @@ class Column:
 
     A `number` becomes (x - mean) / scale. A `category` becomes one input for each of `categories` (one-hot, less the
     one named in `drop`), or with `encoding = "ordinal"` one input: (position in the list - mean) / scale. `fill`
-    stands in for a missing value; without it a missing value is an error.
+    stands in for a missing value; without it a missing value is an error. For the audit of recourse: an `immutable`
+    column cannot be changed by the person, and others only from `minimum` to `maximum` and in `direction`.
     """
 
     __pydantic_config__ = STRICT
@@ -52,12 +53,71 @@ class Column:
     encoding: Literal["onehot", "ordinal"] = "onehot"
     drop: str | None = None
     fill: str | float | None = None
+    immutable: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    direction: Literal["both", "increase", "decrease"] = "both"
 
     @property
     def width(self) -> int:
         """How many model inputs this column becomes."""
         one = self.kind == "number" or self.encoding == "ordinal"
         return 1 if one else len(self.categories) - (self.drop is not None)
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """Each row is an image of `size` (height, width); others are resized.
+
+    A value v from 0 to 1 becomes (v - mean) / scale: `mean` and `scale` hold one number for each channel, or none. `patches` cuts the
+    image into a grid of that many parts a side, each of which is one feature in explanations.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["image"]
+    size: tuple[int, int]
+    channels: Literal[1, 3] = 1
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    patches: int = 4
+
+
+@dataclass(frozen=True)
+class SequenceInput:
+    """Each row is a sequence of at most `steps` time steps of the named `features`; v becomes (v - mean) / scale.
+
+    `segments` cuts the time axis into that many parts; each part of each feature is one feature in explanations.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["sequence"]
+    features: tuple[str, ...]
+    steps: int
+    mean: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    segments: int = 4
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """Each row is a text in `column`, cut into at most `length` tokens of a `vocabulary`.
+
+    `vocabulary` is a file beside the card: one token a line (texts are then cut at everything but letters, digits and
+    apostrophes, in lower case where `lowercase`), or the JSON of a Hugging Face tokenizer.
+    """
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["text"]
+    vocabulary: str
+    column: str = "text"
+    length: int = 128
+    lowercase: bool = True
+    pad: str = "[PAD]"
+    unknown: str = "[UNK]"
+    mask: str = "[MASK]"
 
 
 @dataclass(frozen=True)
@@ -108,6 +168,7 @@ class Card:
     factory: str | None = None
     network: Network | None = None
     data: Files = field(default_factory=Files)
+    input: ImageInput | SequenceInput | TextInput | None = None
     columns: tuple[Column, ...] = ()
 
 

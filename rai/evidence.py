@@ -129,6 +129,34 @@ class Heat:
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """Where in a picture the reasons lie: grey levels 0 to 255 under a coarser or equal grid of signed values.
+
+    `picture` is at most 64 × 64 and never shows one person: it is an average of images, or made up. A positive value
+    speaks for what the title names.
+    """
+
+    title: str
+    alt: str
+    picture: tuple[tuple[int, ...], ...]
+    values: tuple[tuple[float, ...], ...]
+    unit: str = ""
+    kind: Literal["overlay"] = "overlay"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Words in order, each shaded by a signed value; None is 'not measured'. Never a text that a person wrote."""
+
+    title: str
+    alt: str
+    tokens: tuple[str, ...]
+    values: tuple[float | None, ...]
+    unit: str = ""
+    kind: Literal["tokens"] = "tokens"
+
+
+@dataclass(frozen=True)
 class Text:
     """A paragraph that states one thing found."""
 
@@ -137,7 +165,7 @@ class Text:
     kind: Literal["text"] = "text"
 
 
-Exhibit = Table | Bars | Curve | Scatter | Heat | Text
+Exhibit = Table | Bars | Curve | Scatter | Heat | Overlay | Tokens | Text
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -16,6 +16,7 @@ Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
 Trust = Literal["data only", "carries code", "in memory", "predictions only"]
 Metric = Callable[[Any, Any], float]
+Kind = Literal["table", "image", "sequence", "text"]
 UNKNOWN = -1
 
 
@@ -77,6 +78,20 @@ class Player:
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """What the numbers of a text mean: `names[i]` is token i.
+
+    `pad` fills up short texts, `mask` stands for a token left out, and `special` tokens, such as those that mark begin
+    and end, are no words.
+    """
+
+    names: tuple[str, ...]
+    pad: int = 0
+    mask: int = 0
+    special: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """Where rows or tensors came from: a file's name and SHA-256, or "in memory"."""
 
@@ -88,12 +103,14 @@ class Source:
 class Data:
     """Rows to try a model on.
 
-    `inputs` is what the model takes, rows first; `features` a numeric view of it, shape (rows, inputs). `labels` holds
-    class positions (int) or regression targets (float), or None. `missing` marks cells that were empty in the source,
-    shape (rows, players).
+    `inputs` is what the model takes, rows first: a table (rows, inputs) or a data frame; images (rows, channels,
+    height, width); sequences (rows, steps, features), NaN after the end of a short one; texts as token numbers (rows,
+    tokens), int64, filled up with the vocabulary's `pad`. `features` is a numeric view of them, shape (rows, numbers),
+    and `players` own positions in a row of `inputs` laid flat. `labels` holds class positions (int) or regression
+    targets (float), or None. `missing` marks cells that were empty in the source, shape (rows, players).
     """
 
-    kind: Literal["table"]
+    kind: Kind
     inputs: Any
     features: Floats
     labels: Floats | Ints | None
@@ -101,11 +118,23 @@ class Data:
     players: tuple[Player, ...]
     missing: Bools | None = None
     source: Source = Source("in memory")
+    vocabulary: Vocabulary | None = None
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return len(self.features)
+
+    def take(self, rows: Ints) -> "Data":
+        """The rows at these positions, in this order."""
+        return replace(
+            self,
+            inputs=self.inputs.iloc[rows] if hasattr(self.inputs, "iloc") else self.inputs[rows],
+            features=self.features[rows],
+            labels=None if self.labels is None else self.labels[rows],
+            groups={name: replace(each, codes=each.codes[rows]) for name, each in self.groups.items()},
+            missing=None if self.missing is None else self.missing[rows],
+        )
 
     def attributes(self, *, intersections: bool) -> tuple[Groups, ...]:
         """Each sensitive attribute, and with `intersections` each pair of them crossed."""

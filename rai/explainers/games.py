@@ -20,9 +20,9 @@ class Game:
     """The interventional game: features outside a coalition are taken from each background row in turn.
 
     v(S) = mean over background rows b of score(x on the inputs of S, b elsewhere). `rows` (rows, inputs) are explained
-    against `background` (background rows, inputs). `score` maps (n, inputs) to (n,). Inputs that no player owns
-    always keep the row's own value. Source: Lundberg & Lee 2017 (arXiv:1705.07874); Janzing et al. 2020
-    (arXiv:1910.13413) argue for the interventional reading.
+    against `background` (background rows, inputs). `score` maps (n, inputs) to (n,) or (n, outputs). Inputs
+    that no player owns always keep the row's own value. Source: Lundberg & Lee 2017 (arXiv:1705.07874); Janzing et
+    al. 2020 (arXiv:1910.13413) argue for the interventional reading.
     """
 
     score: Score
@@ -43,32 +43,34 @@ class Game:
         """Whether every input belongs to a player, so that the empty coalition is the same for all rows."""
         return bool((self.owner < len(self.players)).all())
 
+    @cached_property
     def full(self) -> NDArray[np.float64]:
-        """Scores of the rows themselves, (rows,)."""
+        """Scores of the rows themselves, (rows, outputs)."""
         steps = _steps(len(self.rows), self._most_rows)
         return np.concatenate([self._asked(self.rows[part].copy()) for part in steps])
 
+    @cached_property
     def empty(self) -> NDArray[np.float64]:
-        """Mean score where every player's inputs come from the background, (rows,)."""
+        """Mean score where every player's inputs come from the background, (rows, outputs)."""
         nobody = np.zeros((1, len(self.players)), dtype=bool)
         if not self.covered:
             return self.values(nobody)[:, 0]
         first = Game(self.score, self.rows[:1], self.background, self.players)
-        return np.repeat(first.values(nobody)[:, 0], len(self.rows))
+        return np.repeat(first.values(nobody)[:, 0], len(self.rows), axis=0)
 
     def values(self, coalitions: Bools, rows: slice = slice(None)) -> NDArray[np.float64]:
-        """Mean score of each row in each coalition, (rows, coalitions), from memberships (coalitions, players).
+        """Mean score of each row in each coalition, (rows, coalitions, outputs); memberships (coalitions, players).
 
         The model is asked in chunks of at most 64 MB of inputs.
         """
         chosen = self.rows[rows]
+        if not len(coalitions):
+            return np.zeros((len(chosen), 0, self.full.shape[1]))
         known = np.concatenate([coalitions, np.ones((len(coalitions), 1), dtype=bool)], axis=1)
-        sums = np.zeros(len(chosen) * len(coalitions))
-        for backdrop in self._backdrops():
-            for part in _steps(len(sums), max(1, self._most_rows // len(backdrop))):
-                row, coalition = np.divmod(np.arange(part.start, part.stop), len(coalitions))
-                sums[part] += self._sums(chosen[row], known[coalition][:, self.owner], backdrop)
-        return (sums / len(self.background)).reshape(len(chosen), len(coalitions))
+        step = max(1, self._most_rows // min(len(self.background), self._most_rows))
+        parts = _steps(len(chosen) * len(coalitions), step)
+        means = [self._mean(chosen, known, np.arange(part.start, part.stop)) for part in parts]
+        return np.concatenate(means).reshape(len(chosen), len(coalitions), -1)
 
     def cost(self, coalitions: int) -> int:
         """Rows that the model scores for all rows, for `full`, `empty` and this many coalitions of each row."""
@@ -83,18 +85,27 @@ class Game:
     def _backdrops(self) -> Iterator[Floats]:
         return (self.background[part] for part in _steps(len(self.background), self._most_rows))
 
+    def _mean(self, chosen: Floats, known: Bools, places: Ints) -> NDArray[np.float64]:
+        row, coalition = np.divmod(places, len(known))
+        return self._averaged(chosen[row], known[coalition][:, self.owner])
+
+    def _averaged(self, rows: Floats, known: Bools) -> NDArray[np.float64]:
+        """Mean score over the background of each row where only the known inputs are its own."""
+        sums = [self._sums(rows, known, backdrop) for backdrop in self._backdrops()]
+        return np.asarray(sum(sums) / len(self.background))
+
     def _sums(self, rows: Floats, known: Bools, backdrop: Floats) -> NDArray[np.float64]:
         mixed = np.where(known[:, None, :], rows[:, None, :], backdrop[None])
         scores = self._asked(mixed.reshape(-1, rows.shape[1]))
-        return np.asarray(scores.reshape(len(rows), len(backdrop)).sum(axis=1))
+        return np.asarray(scores.reshape(len(rows), len(backdrop), -1).sum(axis=1))
 
     def _asked(self, inputs: Floats) -> NDArray[np.float64]:
         scores = np.array(self.score(inputs), dtype=np.float64)
-        if scores.shape != (len(inputs),):
+        if scores.ndim not in {1, 2} or len(scores) != len(inputs):
             raise InputError(f"the score has shape {scores.shape}", expected=f"one number a row: ({len(inputs)},)")
         if not np.isfinite(scores).all():
             raise InputError("the model's score is not finite for some rows", do="look for NaN or overflow in it")
-        return scores
+        return scores.reshape(len(inputs), -1)
 
 
 def game(score: Score, rows: Floats, background: Floats, players: Sequence[Player]) -> Game:

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rai.errors import InputError
 from rai.explainers.attribution import Attribution
-from rai.explainers.designs import design
+from rai.explainers.designs import Shares, design
 from rai.explainers.games import CHUNK_BYTES, Game, Score, game
+from rai.explainers.parts import solved
+from rai.explainers.questions import Question
 from rai.subject import Floats, Ints, Player
 
 Exact = NDArray[np.float64]
@@ -17,6 +20,8 @@ MOST_EXACT = 13
 MOST_TABULATED = 22
 PER_PLAYER = 40
 DESIGNS = 10
+EXACT = "exact Shapley values"
+SAMPLED = "paired leverage-score Shapley regression"
 
 
 def shapley_values(
@@ -30,12 +35,13 @@ def shapley_values(
 ) -> Attribution:
     """Share out the score of each row over its features, so that the shares add up to it (Shapley 1953).
 
-    `score` maps inputs (n, inputs) to (n,); `rows` (rows, inputs) are explained; features left out take the values of
-    each `background` row in turn, and the mean counts. Up to 13 players all 2^players coalitions are scored and the
-    values are exact. Beyond, or where `evaluations` (coalitions a row, default 40 × players) allows fewer, they come
-    from paired leverage-score regression (Musco & Witter 2025, arXiv:2410.01917): exact for models without
-    interactions of three or more players, else with a standard error for each value. Ten designs are shared by all
-    rows, so errors of rows are not independent. Raises InputError where the parts do not fit or a score is not finite.
+    `score` maps inputs (n, inputs) to (n,) or (n, outputs); `rows` (rows, inputs) are explained; features left out take
+    the values of each `background` row in turn, and the mean counts. Up to 13 players all 2^players coalitions are
+    scored and the values are exact. Beyond, or where `evaluations` (coalitions a row, default 40 × players) allows
+    fewer, they come from paired leverage-score regression (Musco & Witter 2025, arXiv:2410.01917): exact for models
+    without interactions of three or more players, else with a standard error for each value. Ten designs are shared by
+    all rows, so errors of rows are not independent. Raises InputError where the parts do not fit or a score is not
+    finite.
     """
     asked = game(score, rows, background, players)
     count = len(asked.players)
@@ -45,20 +51,47 @@ def shapley_values(
     return exact(asked) if allowed >= 2**count else sampled(asked, allowed, rng)
 
 
+def explain(question: Question) -> Attribution:
+    """Shapley values of the features of each row; exact where all coalitions can be scored within the budget."""
+    return solved(question, partial(_solve, budget=question.budget), "Shapley values")
+
+
+def _solve(asked: Game, rng: np.random.Generator, *, budget: int | None) -> Shares:
+    count = len(asked.players)
+    if not count:
+        return Shares(*np.zeros((2, len(asked.rows), 0, asked.full.shape[1])))
+    allowed = _allowed(count, budget)
+    found = exact(asked) if allowed >= 2**count else sampled(asked, allowed, rng)
+    shape = (len(asked.rows), count, -1)
+    return Shares(found.values.reshape(shape), found.error.reshape(shape))
+
+
 def exact(asked: Game) -> Attribution:
     """Shapley values from the scores of all 2^players coalitions, without sampling error."""
     count = len(asked.players)
     if count > MOST_TABULATED:
         raise InputError(f"{count} players are too many for exact values", do="give fewer evaluations")
     table = np.arange(2**count)[:, None] >> np.arange(count) & 1 == 1
-    full, empty = asked.full(), asked.empty()
-    step = max(1, CHUNK_BYTES // (8 * 2**count))
-    values = np.zeros((len(full), count))
+    full, empty = asked.full, asked.empty
+    outputs = full.shape[1]
+    step = max(1, CHUNK_BYTES // (8 * 2**count * outputs))
+    values = np.zeros((len(full), count, outputs))
     for start in range(0, len(full), step):
         part = slice(start, start + step)
         inner = asked.values(table[1:-1], part)
-        values[part] = weighed(np.column_stack([empty[part], inner, full[part]]))
-    return _attribution(asked, empty, values, coalitions=2**count)
+        scores = np.concatenate([empty[part, None], inner, full[part, None]], axis=1)
+        values[part] = restored(weighed(laid_out(scores)), outputs)
+    return attribution(asked, Shares(values, np.zeros_like(values)), coalitions=2**count, method=EXACT)
+
+
+def laid_out(scores: Exact) -> Exact:
+    """Scores (rows, coalitions, outputs) with each output as a row of its own: (rows × outputs, coalitions)."""
+    return scores.transpose(0, 2, 1).reshape(-1, scores.shape[1])
+
+
+def restored(values: Exact, outputs: int) -> Exact:
+    """Values (rows × outputs, players) as (rows, players, outputs)."""
+    return values.reshape(-1, outputs, values.shape[1]).transpose(0, 2, 1)
 
 
 def weighed(scores: Exact) -> Exact:
@@ -78,36 +111,38 @@ def weighed(scores: Exact) -> Exact:
 
 def sampled(asked: Game, evaluations: int, rng: np.random.Generator) -> Attribution:
     """Shapley values by weighted regression on pairs of complementary coalitions, with standard errors."""
-    full, empty = asked.full(), asked.empty()
-    pairs = (evaluations - 2) // 2
-    values, error = np.zeros((2, len(full), len(asked.players)))
+    full, empty = asked.full, asked.empty
+    outputs, pairs = full.shape[1], (evaluations - 2) // 2
+    values, error = np.zeros((2, len(full), len(asked.players), outputs))
     for first in range(min(DESIGNS, len(full))):
         drawn, part = design(len(asked.players), pairs, rng), slice(first, None, DESIGNS)
-        found = drawn.regression.shares(asked.values(drawn.both, part), (full - empty)[part])
-        values[part], error[part] = found.values, found.error
-    return _attribution(asked, empty, values, coalitions=2 * pairs + 2, error=error)
+        found = drawn.regression.shares(laid_out(asked.values(drawn.both, part)), (full - empty)[part].ravel())
+        values[part], error[part] = restored(found.values, outputs), restored(found.error, outputs)
+    return attribution(asked, Shares(values, error), coalitions=2 * pairs + 2, method=SAMPLED)
 
 
-def _attribution(
-    asked: Game, base: Exact, values: Exact, *, coalitions: int, error: Exact | None = None
-) -> Attribution:
-    """Name what was found: without `error` nothing was sampled."""
+def attribution(asked: Game, found: Shares, *, coalitions: int, method: str) -> Attribution:
+    """Name what was found; a single output is not an axis of its own."""
     count = len(asked.players)
     return Attribution(
-        values=values,
-        base=base,
-        error=np.zeros_like(values) if error is None else error,
+        values=found.values,
+        base=asked.empty,
+        full=asked.full,
+        error=found.error,
         players=tuple(each.name for each in asked.players),
-        method="exact Shapley values" if error is None else "paired leverage-score Shapley regression",
+        method=method,
         rows_scored=asked.cost(coalitions - 2),
         note=f"{coalitions:,} of {2**count:,} coalitions a row" if count <= 60 else f"{coalitions:,} coalitions a row",
-    )
+    ).tidied()
 
 
 def _nothing(asked: Game) -> Attribution:
     """Without players nothing is shared out: the base is the score."""
-    base, none = asked.full(), np.zeros((len(asked.rows), 0))
-    return Attribution(base=base, values=none, error=none, players=(), method="none", rows_scored=len(base))
+    base = asked.full
+    none = np.zeros((len(base), 0, base.shape[1]))
+    return Attribution(
+        base=base, full=base, values=none, error=none, players=(), method="none", rows_scored=len(base)
+    ).tidied()
 
 
 def _allowed(players: int, evaluations: int | None) -> int:

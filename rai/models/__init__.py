@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rai.card import Card
+from rai.card import Card, Head
 from rai.errors import InputError
 from rai.files import sha256
 from rai.models import archive, heads, preflight, sniff
@@ -16,8 +16,9 @@ from rai.models.shapes import plain_mlp
 from rai.models.sniff import Kind, Sniffed
 from rai.models.stored import StoredScores
 from rai.models.weights import unprefixed
+from rai.subject import Model
 
-__all__ = ["Loaded", "from_object", "from_scores", "load", "plain_mlp", "tensor_shapes"]
+__all__ = ["Loaded", "bare", "from_object", "from_scores", "load", "plain_mlp", "tensor_shapes"]
 
 TRUST_IT = "pass --allow-code-in-model if you trust its author"
 WHY: Mapping[Kind, str] = MappingProxyType(
@@ -51,6 +52,19 @@ def from_object(thing: Any, card: Card, probe: Any) -> Loaded:
     from rai.models.estimator import open_object
 
     return _examined(open_object(thing, card), card, probe, "model", "")
+
+
+def bare(thing: Any, probe: Any) -> Model:
+    """Take a model from memory as it is, nothing decided about how its outputs are to be read.
+
+    `probe` holds a row or a few. An estimator answers with probabilities where it gives any.
+    """
+    from rai.models.estimator import open_object
+
+    card = Card("multiclass" if hasattr(thing, "predict_proba") else "regression")
+    found = open_object(thing, card).candidate.headed(Head.VALUE)
+    found.scores(probe)
+    return found
 
 
 def from_scores(scores: Any, card: Card) -> Loaded:

@@ -88,7 +88,7 @@ def test_a_constant_model_owes_nothing_to_anyone(players, singles, rng):
     [
         ({"score": lambda table: np.full(len(table), np.nan)}, "not finite"),
         ({"score": lambda table: np.where(np.arange(len(table)) == 1, np.inf, 0)}, "not finite"),
-        ({"score": lambda table: table}, "one number a row"),
+        ({"score": lambda table: table[None]}, "one number a row"),
         ({"rows": np.zeros(3)}, "rows to explain: shape (3,)"),
         ({"rows": np.zeros((0, 6))}, "rows to explain: shape (0, 6)"),
         ({"background": np.zeros((0, 6))}, "background: shape (0, 6)"),

@@ -14,6 +14,7 @@ FLOORS = {
     "cli": 8,
     "progress": 7,
     "run": 6,
+    "explaining": 6,
     "draft": 6,
     "rehearsal": 6,
     "audits": 5,
@@ -37,7 +38,14 @@ FLOORS = {
 }
 SAME_FLOOR = {("files", "errors")}
 DOORS = {
-    "torch": {"networks", "models", "data"},
+    "torch": {"networks", "models", "data", "explainers"},
+    "captum": {"explainers/gradients"},
+    "shap": {"explainers/shap_kernel", "explainers/attribution"},
+    "lime": {"explainers/lime_original"},
+    "PIL": {"data"},
+    "tokenizers": {"data"},
+    "transformers": {"models"},
+    "matplotlib": {"explainers/attribution"},
     "onnxruntime": {"models"},
     "safetensors": {"models"},
     "fairlearn": {"audits/custom"},
