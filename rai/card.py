@@ -69,8 +69,8 @@ class Column:
 class ImageInput:
     """Each row is an image of `size` (height, width); others are resized.
 
-    A value v from 0 to 1 becomes (v - mean) / scale: `mean` and `scale` hold one number for each channel, or none. `patches` cuts the
-    image into a grid of that many parts a side, each of which is one feature in explanations.
+    A value v from 0 to 1 becomes (v - mean) / scale: `mean` and `scale` hold one number for each channel, or
+    none. `patches` cuts the image into that many parts a side; each is one feature in explanations.
     """
 
     __pydantic_config__ = STRICT

@@ -40,7 +40,7 @@ SAME_FLOOR = {("files", "errors")}
 DOORS = {
     "torch": {"networks", "models", "data", "explainers"},
     "captum": {"explainers/gradients"},
-    "shap": {"explainers/shap_kernel", "explainers/attribution"},
+    "shap": {"explainers/shap_methods", "explainers/attribution"},
     "lime": {"explainers/lime_original"},
     "PIL": {"data"},
     "tokenizers": {"data"},
