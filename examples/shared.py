@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,10 @@ class Recipe:
     learning_rate: float
     weight_decay: float = 0.0
     seed: int = 0
+
+    def seeded(self, seed: int) -> "Recipe":
+        """The same recipe with another seed."""
+        return replace(self, seed=seed)
 
 
 def describe(frame: pd.DataFrame, fill: Mapping[str, str] | None = None) -> tuple[Column, ...]:
@@ -92,6 +96,37 @@ def prepare(story: Story, recipe: Recipe, folder: Path) -> Path:
     story.training.to_csv(folder / "train.csv", index=False)
     story.test.to_csv(folder / "test.csv", index=False)
     return folder / "model.pt"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A card's text with {network} and further words to fill in."""
+
+    card: str
+    network: Network
+    words: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The card as it is written to disk."""
+        return self.card.format(network=network_table(self.network), **self.words)
+
+
+def save(model: torch.nn.Module, folder: Path, card: Filled) -> Path:
+    """Write model.pt (weights only) and model.toml; return the model's path."""
+    torch.save(model.state_dict(), folder / "model.pt")
+    (folder / "model.toml").write_text(card.text, encoding="utf-8")
+    return folder / "model.pt"
+
+
+def network_table(network: Network) -> str:
+    """Write the [network] table of a card."""
+    arguments = ", ".join(f"{key} = {_toml(value)}" for key, value in network.arguments.items())
+    return f'[network]\nkind = "{network.kind}"\narguments = {{ {arguments} }}\n'
+
+
+def _toml(value: object) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def column_tables(columns: Sequence[Column]) -> str:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from rai.errors import InputError, plain
@@ -15,6 +16,9 @@ from rai.files import require_file
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 LARGEST_CARD = 1 << 20
+LARGEST_SIDE = 1_024
+LONGEST = 100_000
+ROWS = MappingProxyType({"image": "an image", "sequence": "a sequence", "text": "a text"})
 T = TypeVar("T")
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -168,7 +172,7 @@ class Card:
     factory: str | None = None
     network: Network | None = None
     data: Files = field(default_factory=Files)
-    input: ImageInput | SequenceInput | TextInput | None = None
+    input: Annotated[ImageInput | SequenceInput | TextInput, Field(discriminator="kind")] | None = None
     columns: tuple[Column, ...] = ()
 
 
@@ -209,6 +213,41 @@ def _contradictions(card: Card) -> Iterator[tuple[str, str]]:
     if not 0.0 < card.threshold < 1.0:
         yield "threshold", f"is {card.threshold:g}; it is a probability between 0 and 1"
     yield from _column_contradictions(card)
+    if card.input is not None and card.columns:
+        yield "columns", f"is given beside input, which says that each row is {ROWS[card.input.kind]}; leave one out"
+    if card.input is not None:
+        yield from ((f"input.{name}", problem) for name, problem in _input_contradictions(card.input))
+
+
+def _input_contradictions(given: ImageInput | SequenceInput | TextInput) -> Iterator[tuple[str, str]]:
+    if isinstance(given, ImageInput):
+        yield from _unscalable(given, given.channels, "channels")
+        yield from _outside("size", min(given.size), LARGEST_SIDE)
+        yield from _outside("size", max(given.size), LARGEST_SIDE)
+        yield from _outside("patches", given.patches, min(given.size))
+    elif isinstance(given, SequenceInput):
+        yield from _unscalable(given, len(given.features), "features")
+        if len(set(given.features)) < max(1, len(given.features)):
+            yield "features", "is empty or names a feature twice"
+        yield from _outside("steps", given.steps, LONGEST)
+        yield from _outside("segments", given.segments, given.steps)
+    else:
+        yield from _outside("length", given.length, LONGEST)
+        if not given.vocabulary:
+            yield "vocabulary", "is empty; name a file beside the card"
+
+
+def _unscalable(given: ImageInput | SequenceInput, wanted: int, what: str) -> Iterator[tuple[str, str]]:
+    for name, numbers in (("mean", given.mean), ("scale", given.scale)):
+        if numbers and len(numbers) != wanted:
+            yield name, f"has {len(numbers)} numbers for {wanted} {what}; give one for each, or none"
+    if 0.0 in given.scale:
+        yield "scale", "holds 0; values are divided by it"
+
+
+def _outside(name: str, value: int, most: int) -> Iterator[tuple[str, str]]:
+    if not 1 <= value <= most:
+        yield name, f"is {value:,}; it is a whole number from 1 to {most:,}"
 
 
 def _column_contradictions(card: Card) -> Iterator[tuple[str, str]]:
@@ -239,11 +278,14 @@ def parse(kind: type[T], found: object, path: Path) -> T:
 
 def wrong_key(first: ErrorDetails, path: Path) -> InputError:
     """Say which key of which file is wrong and what was expected there."""
-    key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+    loc = [str(part) for part in first["loc"]]
+    key = ".".join(part for place, part in enumerate(loc) if loc[:place] != ["input"] or part not in ROWS)
+    if first["type"].startswith("union_tag"):
+        return InputError("key input.kind is missing or unknown", where=path, expected=f"one of {', '.join(ROWS)}")
     reasons = {"missing": "is missing", "unexpected_keyword_argument": "is not a key rai knows"}
     what = reasons.get(first["type"], f"is {first['input']!r}")
-    known = first["type"] in reasons
-    return InputError(f"key {key} {what}", where=path, expected="" if known else _expected(first["msg"]))
+    expected = "" if first["type"] in reasons else _expected(first["msg"])
+    return InputError(f"key {key or '(whole file)'} {what}", where=path, expected=expected)
 
 
 def _expected(message: str) -> str:

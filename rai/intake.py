@@ -1,16 +1,16 @@
 """Intake: files or objects handed in become a subject to try and the identity the report will show."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rai.card import Card, Files, Head, read_card, require_sense
-from rai.data import Table, from_frames
-from rai.data import load as load_table
+from rai.card import Card, Files, Head, TextInput, read_card, require_sense
+from rai.data import Table, Words, from_frames, kind_of, labelled, unlabelled
+from rai.data import load as load_data
 from rai.data.arrays import require_aligned, require_lengths, table_of
 from rai.data.cells import Cells, Raw
 from rai.data.frames import class_name
@@ -20,7 +20,7 @@ from rai.evidence import SMALLEST_CELL
 from rai.models import Loaded, from_object, from_scores, heads
 from rai.models import load as load_model
 from rai.record import File, GroupCount, Identity
-from rai.subject import Data, Floats, Metric, Model, Subject
+from rai.subject import Data, Floats, Kind, Metric, Model, Subject, Vocabulary
 
 PROBE_ROWS = 256
 
@@ -49,7 +49,10 @@ class Choices:
 
 @dataclass(frozen=True)
 class Options:
-    """What the Python API lets a caller say beside model and data."""
+    """What the Python API lets a caller say beside model and data.
+
+    `kind` says what each row is where X does not show it: whole numbers (rows, tokens) are texts with "text".
+    """
 
     name: str = "model"
     classes: tuple[str, ...] | None = None
@@ -60,6 +63,8 @@ class Options:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     reference: tuple[Any, Any] | None = None
     seed: int = 0
+    kind: Kind | None = None
+    vocabulary: Words | None = None
 
     def __post_init__(self) -> None:
         """Refuse an option of the wrong kind; raise `InputError` naming it."""
@@ -78,11 +83,22 @@ class Options:
 
     def subject(self, table: Table, card: Card, model: Model) -> Subject:
         """The subject on trial, with the reference rows when there are some."""
-        reference = None
-        if self.reference is not None:
-            rows, labels = self.reference
-            reference = from_frames(rows, labels, name="reference", like=table).data
+        reference = None if self.reference is None else self._reference(table, *self.reference)
         return Subject(self.name, model, table.data, card, reference, int(self.seed), self.metrics)
+
+    def _reference(self, table: Table, X: Any, y: Any) -> Data:
+        if table.data.kind == "table":
+            return from_frames(X, y, name="reference", like=table).data
+        return labelled(unlabelled(X, name="reference", like=table.data), y, like=table).data
+
+    def rows(self, X: Any, y: Any, sensitive_features: Any) -> Table:
+        """The rows handed in with their labels and groups."""
+        classes = () if self.head is Head.VALUE else self.classes
+        kind = kind_of(X, self.kind)
+        if kind == "table":
+            return from_frames(X, y, sensitive_features=sensitive_features, classes=classes, bands=self.bands)
+        rows = unlabelled(X, kind=kind, vocabulary=self.vocabulary, name="in memory")
+        return labelled(rows, y, sensitive_features=sensitive_features, classes=classes, bands=self.bands)
 
 
 def _kinds(options: Options) -> Iterator[tuple[str, bool, str]]:
@@ -96,6 +112,9 @@ def _kinds(options: Options) -> Iterator[tuple[str, bool, str]]:
     right = isinstance(metrics, Mapping) and all(isinstance(n, str) and callable(f) for n, f in metrics.items())
     yield "metrics", right, "a text as every name, and a function f(y_true, y_pred)"
     yield "reference", pair is None or (isinstance(pair, tuple | list) and len(pair) == 2), "a pair (X, y)"
+    yield "kind", options.kind in (None, "table", "image", "sequence", "text"), "table, image, sequence or text"
+    words = options.vocabulary
+    yield "vocabulary", words is None or isinstance(words, Vocabulary) or _lists_names(words), "a list of token names"
     yield "seed", isinstance(options.seed, int | np.integer), "a whole number as random_state"
 
 
@@ -103,18 +122,22 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
+def _lists_names(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def from_files(model: Path, choices: Choices) -> Case:
     """Load card, data and model from disk; raise `InputError` for the first thing that is wrong."""
     path = choices.card or model.with_suffix(".toml")
     card = _overruled(read_card(path), choices, path.parent)
-    tested = _table(card.data.test, card, path)
+    tested = _rows(card.data.test, card, path)
     loaded = load_model(model, card, tested.inputs[:PROBE_ROWS], allow_code=choices.allow_code)
     subject = Subject(
         name=card.name or model.stem,
         model=loaded.model,
         data=tested,
         card=card,
-        reference=_table(card.data.reference, card, path) if card.data.reference else None,
+        reference=_rows(card.data.reference, card, path) if card.data.reference else None,
         seed=choices.seed,
         metrics=_metrics(choices.metrics),
     )
@@ -123,9 +146,9 @@ def from_files(model: Path, choices: Choices) -> Case:
 
 def from_objects(model: Any, X: Any, y: Any, *, sensitive_features: Any, options: Options) -> Case:
     """Take a model and arrays or frames from memory, as the Python API does."""
-    table = _rows(X, y, sensitive_features, options)
+    table = options.rows(X, y, sensitive_features)
     card = options.card(table.task, table.classes)
-    loaded = from_object(model, card, table.data.inputs[:PROBE_ROWS])
+    loaded = from_object(model, card, table.data.inputs[:PROBE_ROWS], tokens=table.data.kind == "text")
     subject = options.subject(table, card, loaded.model)
     return _case(subject, loaded, File(type(model).__name__, loaded.sha256))
 
@@ -133,7 +156,8 @@ def from_objects(model: Any, X: Any, y: Any, *, sensitive_features: Any, options
 def from_predictions(y_true: Any, y_score: Any, *, sensitive_features: Any, options: Options) -> Case:
     """Take labels and the numbers a model gave, for those who never get the model itself."""
     given = _given(y_true, y_score, sensitive_features)
-    table = _rows(np.zeros((given.rows, 0), dtype=np.float32), y_true, sensitive_features, options)
+    nothing = np.zeros((given.rows, 0), dtype=np.float32)
+    table = replace(options, kind="table").rows(nothing, y_true, sensitive_features)
     card = options.card(table.task, table.classes)
     loaded = from_scores(_scores(given, card), card)
     return _case(options.subject(table, card, loaded.model), loaded, File("predictions only", loaded.sha256))
@@ -172,11 +196,6 @@ def _require_whole(cells: Cells) -> None:
         cells.refuse(broken & ~cells.missing, "is no class", do='for values to predict, pass head="value"')
 
 
-def _rows(X: Any, y: Any, sensitive_features: Any, options: Options) -> Table:
-    classes = () if options.head is Head.VALUE else options.classes
-    return from_frames(X, y, sensitive_features=sensitive_features, classes=classes, bands=options.bands)
-
-
 def _overruled(card: Card, choices: Choices, folder: Path) -> Card:
     """Let flags win over the card; make the card's own paths relative to its folder."""
     files = card.data
@@ -189,7 +208,10 @@ def _overruled(card: Card, choices: Choices, folder: Path) -> Card:
         intersections=files.intersections,
         missing_values=files.missing_values,
     )
-    return replace(card, data=chosen)
+    given = card.input
+    if isinstance(given, TextInput):
+        given = replace(given, vocabulary=str(folder / given.vocabulary))
+    return replace(card, data=chosen, input=given)
 
 
 def _path(chosen: Path | None, named: str | None, folder: Path) -> str | None:
@@ -198,11 +220,10 @@ def _path(chosen: Path | None, named: str | None, folder: Path) -> str | None:
     return str(folder / named) if named else None
 
 
-def _table(name: str | None, card: Card, path: Path) -> Data:
-
+def _rows(name: str | None, card: Card, path: Path) -> Data:
     if name is None:
         raise InputError("names no test data", where=path, expected="data.test", do="add it, or pass --data FILE")
-    return load_table(Path(name), card)
+    return load_data(Path(name), card)
 
 
 def _metrics(named: Mapping[str, str]) -> dict[str, Metric]:

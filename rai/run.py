@@ -26,10 +26,10 @@ LOG = logging.getLogger("rai")
 NEVER_TESTED = (
     "Robustness to changed, noisy or hostile inputs: this version has no audit for it",
     "Privacy: whether training rows can be recovered from the model: this version has no audit for it",
-    "Explanations of single decisions: this version has no audit for it",
+    "Why one person was decided on so: rai explain says it for single rows",
     "Data newer or from elsewhere than the test file",
 )
-SHOWN_VERSIONS = ("rai", "numpy", "scipy", "scikit-learn", "torch", "pandas", "fairlearn")
+SHOWN_VERSIONS = ("rai", "numpy", "scipy", "scikit-learn", "torch", "pandas", "fairlearn", "captum", "shap", "lime")
 NEED_WORDS = {
     "labels": "true labels (name the target column)",
     "groups": "groups of people (name the sensitive columns)",

@@ -64,3 +64,41 @@ def test_what_cannot_be_meant_is_one_line(network, words, message):
         rai.explain(network, rows(2), **words)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_columns_joined_into_one_feature_play_as_one():
+    """Of a product each factor owes half of what both owe together (with a background of zeros)."""
+    X = np.array([[2.0, 3.0, 5.0]])
+
+    def score(rows):
+        return rows[:, 0] * rows[:, 1] + rows[:, 2]
+
+    apart = rai.explain(score, X, reference=np.zeros((1, 3)))
+    joined = rai.explain(score, X, reference=np.zeros((1, 3)), players={"area": ["x0", "x1"]})
+    np.testing.assert_allclose(apart.values, [[3.0, 3.0, 5.0]])
+    np.testing.assert_allclose(joined.values, [[6.0, 5.0]])
+    assert joined.players == ("area", "x2")
+
+
+@pytest.mark.parametrize(
+    ("players", "message"),
+    [
+        ({"a": ["x9"]}, "players: 'x9' is no column"),
+        ({"a": ["x0"], "b": ["x0", "x1"]}, "players: 'x0' is in two groups"),
+    ],
+)
+def test_a_group_of_columns_that_cannot_be_is_one_line(network, players, message):
+    with pytest.raises(InputError) as caught:
+        rai.explain(network, rows(2), players=players)
+    assert message in str(caught.value)
+
+
+def test_texts_are_told_by_their_kind_and_images_by_their_shape():
+    embedding = torch.nn.EmbeddingBag.from_pretrained(torch.tensor([[0.0], [2.0], [-1.0]]), mode="sum")
+    found = rai.explain(embedding, np.array([[1, 2, 0], [2, 2, 1]]), kind="text", vocabulary=("[PAD]", "good", "bad"))
+    np.testing.assert_allclose(found.values, [[2.0, -1.0, 0.0], [-1.0, -1.0, 2.0]], atol=1e-6)
+    images = np.zeros((2, 1, 4, 4), dtype=np.float32)
+    images[0, 0, 1, 2] = 5.0
+    pixels = rai.explain(torch.nn.Flatten(), images, reference=np.zeros((1, 1, 4, 4), dtype=np.float32))
+    assert pixels.players[6] == "row 2, column 3"
+    np.testing.assert_allclose(pixels.values[0, 6, 6], 5.0, atol=1e-5)

@@ -1,20 +1,19 @@
 """What the inputs give away: the label by a single column, a sensitive attribute by the inputs or by the score."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rai.audits._auc import auc_estimate, cross_fitted_auc, wider
 from rai.audits._composition import NO_GROUPS, NO_LABELS
+from rai.audits._descriptions import WORDS, Words, described
 from rai.audits._exhibits import number
 from rai.audits._lift import large_enough, lift, undefined
 from rai.audits._predict import (
     bins,
     boosted_chances,
-    categorical,
     folds,
-    player_codes,
     sample,
     single_aucs,
     single_chances,
@@ -28,44 +27,49 @@ from rai.subject import Bools, Floats, Groups, Ints, Subject
 FEWEST = 25
 """Rows a group must have before anyone tries to tell it from the others."""
 TOP = 5
-NO_COLUMNS = "the data names no columns"
 NO_GROUP = f"fewer than two groups of {FEWEST} rows or more"
 
 
 @dataclass(frozen=True)
 class Columns:
-    """One column a player for the rows at `rows`: numbers, or codes without order, and their bins."""
+    """What describes the rows at `rows`: numbers, or codes without order, and their bins; `words` name them."""
 
     names: tuple[str, ...]
     values: Floats
     unordered: Bools
     binned: tuple[Ints, ...]
     rows: Ints
+    words: Words = WORDS["table"]
 
     def without(self, name: str) -> "Columns":
-        """All columns but the one of this name, written in any case."""
+        """All columns but the one of this name, written in any case; a word or a part of an image is no column."""
+        if self.words is not WORDS["table"]:
+            return self
         kept = [place for place, each in enumerate(self.names) if each.casefold() != name.casefold()]
-        return Columns(
-            tuple(self.names[place] for place in kept),
-            self.values[:, kept],
-            self.unordered[kept],
-            tuple(self.binned[place] for place in kept),
-            self.rows,
+        return replace(
+            self,
+            names=tuple(self.names[place] for place in kept),
+            values=self.values[:, kept],
+            unordered=self.unordered[kept],
+            binned=tuple(self.binned[place] for place in kept),
         )
 
     def among(self, known: Bools) -> "Columns":
         """The same columns for those of the rows that are `known`."""
         binned = tuple(each[known] for each in self.binned)
-        return Columns(self.names, self.values[known], self.unordered, binned, self.rows[known])
+        return replace(self, values=self.values[known], binned=binned, rows=self.rows[known])
 
 
 def columns_of(subject: Subject) -> Columns:
     """The subject's columns on all rows, or on a random 20,000 (fewer where columns are very many)."""
-    data = subject.data
-    rows = sample(data.rows, len(data.players), subject.rng("data sample"))
-    values, unordered = player_codes(data)[rows], categorical(data)
-    binned = tuple(bins(values[:, place], unordered=bool(each)) for place, each in enumerate(unordered))
-    return Columns(tuple(player.name for player in data.players), values, unordered, binned, rows)
+    found = described(subject.data, subject.rng("data sample"))
+    binned = tuple(bins(found.values[:, place], unordered=bool(each)) for place, each in enumerate(found.unordered))
+    return Columns(found.names, found.values, found.unordered, binned, found.rows, WORDS[subject.data.kind])
+
+
+def nothing_told(columns: Columns) -> str:
+    """Why there is nothing to learn from."""
+    return "the data names no columns" if columns.words is WORDS["table"] else "no word stands in 5 texts or more"
 
 
 def label_leak(subject: Subject, columns: Columns) -> Evidence:
@@ -74,7 +78,7 @@ def label_leak(subject: Subject, columns: Columns) -> Evidence:
     if subject.data.labels is None:
         return Evidence((undefined(name, NO_LABELS),))
     if not columns.names:
-        return Evidence((undefined(name, NO_COLUMNS),))
+        return Evidence((undefined(name, nothing_told(columns)),))
     labels = subject.data.labels[columns.rows]
     if name == "leakage_r2":
         return _value_leak(subject, columns, np.asarray(labels, dtype=np.float64))
@@ -90,11 +94,11 @@ def _class_leak(subject: Subject, columns: Columns, labels: Ints) -> Evidence:
     aucs = np.array([single_aucs(binned, labels, fold)[wanted] for binned in columns.binned])
     best, level = (int(place) for place in np.unravel_index(int(np.argmax(aucs)), aucs.shape))
     chances = single_chances(columns.binned[best], labels, fold)[:, wanted[level]]
-    facet = {"column": columns.names[best]}
+    facet = {columns.words.one: columns.names[best]}
     if subject.card.task == "multiclass":
         facet["class"] = subject.card.classes[wanted[level]]
     found = lift(cross_fitted_auc(labels == wanted[level], chances), "leakage_auc", facet=facet)
-    return _leak_evidence(found, columns.names, aucs.max(axis=1))
+    return _leak_evidence(found, columns, aucs.max(axis=1))
 
 
 def _value_leak(subject: Subject, columns: Columns, labels: Floats) -> Evidence:
@@ -106,23 +110,26 @@ def _value_leak(subject: Subject, columns: Columns, labels: Floats) -> Evidence:
     explained = np.array([1.0 - float(((labels - guess) ** 2).sum()) / total for guess in guesses])
     best = int(np.argmax(explained))
     estimate = wider(r2_estimate(labels, guesses[best], subject.rng("data leak")))
-    return _leak_evidence(lift(estimate, "leakage_r2", facet={"column": columns.names[best]}), columns.names, explained)
+    return _leak_evidence(
+        lift(estimate, "leakage_r2", facet={columns.words.one: columns.names[best]}), columns, explained
+    )
 
 
-def _leak_evidence(found: Measurement, names: Sequence[str], strengths: Floats) -> Evidence:
-    told = replace(found, method=f"best of {len(names)} single columns, cross-fitted; {found.method}")
+def _leak_evidence(found: Measurement, columns: Columns, strengths: Floats) -> Evidence:
+    names, words = columns.names, columns.words
+    told = replace(found, method=f"best of {len(names)} single {words.many}, cross-fitted; {found.method}")
     kind = "R²" if found.name == "leakage_r2" else "AUC"
     order = np.argsort(-strengths, kind="stable")[:TOP]
     lines = tuple((names[place], float(strengths[place])) for place in order)
-    title = f"Best single column for the label: {lines[0][0]}, {kind} {number(lines[0][1])}"
-    alt = "What each column alone tells of the label, best first, learned on some rows and judged on others."
-    return Evidence((told,), (Table(title, alt, ("column", f"{kind} for the label"), lines),))
+    title = f"Best single {words.one} for the label: {lines[0][0]}, {kind} {number(lines[0][1])}"
+    alt = f"What each {words.one} alone tells of the label, best first, learned on some rows and judged on others."
+    return Evidence((told,), (Table(title, alt, (words.one, f"{kind} for the label"), lines),))
 
 
 def proxies(subject: Subject, columns: Columns) -> Evidence:
     """How well each sensitive attribute can be told from the other inputs, and which columns carry it."""
     if not subject.data.groups or not columns.names:
-        return Evidence((undefined("proxy_auc", NO_COLUMNS if subject.data.groups else NO_GROUPS),))
+        return Evidence((undefined("proxy_auc", nothing_told(columns) if subject.data.groups else NO_GROUPS),))
     parts = [_proxy(subject, columns, groups) for groups in subject.data.groups.values()]
     return Evidence(
         tuple(found for part in parts for found in part.measurements),
@@ -176,10 +183,11 @@ def _carriers(groups: Groups, columns: Columns, codes: Ints, fold: Ints) -> Tabl
     lines = tuple(
         (columns.names[place], level, float(aucs[place].max())) for place, level in zip(order, levels, strict=True)
     )
+    many = columns.words.many
     return Table(
-        f"Columns that tell {groups.name}: first {lines[0][0]}, AUC {number(lines[0][2])} alone",
-        f"How well single columns tell one group of {groups.name} from the rest, best first.",
-        ("column", f"{groups.name} told from the rest", "AUC of this column alone"),
+        f"{many[0].upper()}{many[1:]} that tell {groups.name}: first {lines[0][0]}, AUC {number(lines[0][2])} alone",
+        f"How well single {many} tell one group of {groups.name} from the rest, best first.",
+        (columns.words.one, f"{groups.name} told from the rest", f"AUC of this {columns.words.one} alone"),
         lines,
     )
 

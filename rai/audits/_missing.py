@@ -22,7 +22,8 @@ def missingness(subject: Subject) -> Evidence:
     """The share of empty cells by column and group, and the largest difference between groups."""
     mask = subject.data.missing
     if mask is None or not mask.shape[1]:
-        return Evidence((undefined("missing_share", UNTOLD), undefined("missing_gap", UNTOLD)))
+        reason = UNTOLD if subject.data.kind == "table" else f"{subject.data.kind}s have no cells that could be empty"
+        return Evidence((undefined("missing_share", reason), undefined("missing_gap", reason)))
     worst = worst_columns(mask)
     names = [player.name for player in subject.data.players]
     rows = int(mask.any(axis=1).sum())

@@ -12,7 +12,7 @@ from rai.evidence import Evidence, Measurement, Table
 from rai.stats.estimates import Estimate
 from rai.stats.estimates import undefined as no_estimate
 from rai.stats.proportions import wilson
-from rai.subject import Data, Floats, Subject
+from rai.subject import Data, Floats, Ints, Subject
 
 NO_REFERENCE = "no reference (training) rows were given"
 MANY_TWINS = 0.05
@@ -21,29 +21,37 @@ BLIND = (
     "the test data can hide behind them: read the plain share of test rows that also stand in the reference."
 )
 NO_COLUMNS = "the data names no columns"
-REPEATS = (
-    "duplicate_share",
-    "duplicate_conflict_share",
-    "overlap_share",
-    "overlap_conflict_share",
-    "overlap_excess",
-    "constant_columns",
-)
+OVERLAPS = ("overlap_share", "overlap_conflict_share", "overlap_excess")
+REPEATS = ("duplicate_share", "duplicate_conflict_share", *OVERLAPS, "constant_columns")
 Keys = list[bytes]
+PIECE = 1_024
 
 
-def row_keys(features: Floats) -> Keys:
+def row_keys(features: Floats | Ints) -> Keys:
     """One 128-bit digest a row, equal just where all inputs are equal (0.0 and -0.0 count as equal)."""
-    plain = np.ascontiguousarray(features, dtype=np.float64) + 0.0
-    return [blake2b(row, digest_size=16).digest() for row in plain]
+    pieces = (features[start : start + PIECE] for start in range(0, len(features), PIECE))
+    plain = (np.ascontiguousarray(piece, dtype=np.float64) + 0.0 for piece in pieces)
+    return [blake2b(row, digest_size=16).digest() for piece in plain for row in piece]
+
+
+def whole_inputs(data: Data, width: int = 0) -> Floats | Ints:
+    """The inputs laid flat, (rows, inputs); texts filled up to `width` tokens, lest padding tell them apart."""
+    if data.kind == "table":
+        return data.features
+    flat = data.inputs.reshape(data.rows, -1)
+    if data.vocabulary is None or flat.shape[1] >= width:
+        return np.asarray(flat)
+    return np.pad(flat, ((0, 0), (0, width - flat.shape[1])), constant_values=data.vocabulary.pad)
 
 
 def repeats(subject: Subject) -> Evidence:
     """Rows whose inputs came up before, within the test rows and in the reference rows."""
     if not subject.data.features.shape[1]:
         return Evidence(tuple(undefined(name, NO_COLUMNS, rows=subject.data.rows) for name in REPEATS))
-    keys = row_keys(subject.data.features)
-    found = [*_within(subject.data, keys), *_across(subject.data, keys, subject.reference), _constant(subject.data)]
+    data, other = subject.data, subject.reference
+    width = max(whole_inputs(each).shape[1] for each in (data, other or data))
+    keys = row_keys(whole_inputs(data, width))
+    found = [*_within(data, keys), *_across(data, keys, other, width), _constant(data)]
     return Evidence(tuple(found), (_table(found),), caveats=_blind(found))
 
 
@@ -54,16 +62,16 @@ def _within(data: Data, keys: Keys) -> list[Measurement]:
     return _shares(("duplicate_share", "duplicate_conflict_share"), len(again), other, len(keys))
 
 
-def _across(data: Data, keys: Keys, reference: Data | None) -> list[Measurement]:
-    names = ("overlap_share", "overlap_conflict_share", "overlap_excess")
+def _across(data: Data, keys: Keys, reference: Data | None, width: int) -> list[Measurement]:
     if reference is None:
-        return [undefined(name, NO_REFERENCE) for name in names]
-    if reference.features.shape[1] != data.features.shape[1]:
-        return [undefined(name, "the reference rows have other inputs than the test rows") for name in names]
-    places = _places(row_keys(reference.features))
+        return [undefined(name, NO_REFERENCE) for name in OVERLAPS]
+    theirs = whole_inputs(reference, width)
+    if theirs.shape[1] != whole_inputs(data, width).shape[1]:
+        return [undefined(name, "the reference rows have other inputs than the test rows") for name in OVERLAPS]
+    places = _places(row_keys(theirs))
     common = [(place, places[key]) for place, key in enumerate(keys) if key in places]
-    shares = _shares(names[:2], len(common), _conflicts(data, common, reference), len(keys))
-    return [*shares, lift(_excess(len(common), len(keys), places), names[2])]
+    shares = _shares(OVERLAPS[:2], len(common), _conflicts(data, common, reference), len(keys))
+    return [*shares, lift(_excess(len(common), len(keys), places), OVERLAPS[2])]
 
 
 def _excess(repeated: int, rows: int, places: Mapping[bytes, Sequence[int]]) -> Estimate:
@@ -119,15 +127,18 @@ def _shares(names: Sequence[str], repeated: int, conflicting: int | None, rows: 
 
 
 def constant_columns(data: Data) -> list[str]:
-    """Names of the columns whose every input has one value in all rows."""
-    if not data.rows:
+    """Names of the columns, or parts of images or sequences, whose every input has one value in all rows."""
+    if not data.rows or data.kind == "text":
         return []
     still = np.ptp(data.features, axis=0) == 0
     return [player.name for player in data.players if still[list(player.inputs)].all()]
 
 
 def _constant(data: Data) -> Measurement:
-    return counted("constant_columns", len(constant_columns(data)), data.rows, unit="columns")
+    if data.kind == "text":
+        return undefined("constant_columns", "texts have no columns", rows=data.rows)
+    unit = "columns" if data.kind == "table" else "parts"
+    return counted("constant_columns", len(constant_columns(data)), data.rows, unit=unit)
 
 
 def _or_not(share: float | None) -> str:

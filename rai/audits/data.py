@@ -6,6 +6,7 @@ may have been trained on, for columns that give the label away, and for inputs t
 """
 
 from rai.audits._composition import composition, label_rates, representation
+from rai.audits._descriptions import WORDS
 from rai.audits._leaks import columns_of, label_leak, proxies, score_leaks
 from rai.audits._lift import joined
 from rai.audits._missing import missingness
@@ -37,13 +38,15 @@ MEASURES = (
 )
 METHOD = (
     "Shares have Wilson intervals, AUCs DeLong intervals; counts of rows at hand have none to give. Repeated rows are "
-    "rows whose inputs are all equal. A single column's AUC for the label comes from averages of the label at each of "
+    "rows whose inputs are all equal. A single {}'s AUC for the label comes from averages of the label at each of "
     "its values (numbers cut at 32 quantiles), learned on some rows and judged on others. An attribute is told from "
     "the inputs by gradient boosting, also judged only on rows it never saw, on at most 20,000 rows; groups of fewer "
     "than 25 rows are left out there. As folds that judge each other repeat each other's chance findings, these "
     "intervals are √2 times as wide. An AUC from the score reads 0.5 for nothing and 1 for everything told, "
     "whichever group scores higher."
 )
+MOST = 20
+"""Columns that never vary are named up to so many."""
 CAVEATS = (
     "Whether the labels themselves are wrong for one group cannot be seen from the data alone.",
     "An attribute that these models cannot tell from the inputs may still be told by better ones.",
@@ -52,7 +55,7 @@ CAVEATS = (
 
 def measure(subject: Subject) -> Evidence:
     """Measure what the data allows, and say for the rest why it could not be measured."""
-    columns = columns_of(subject)
+    columns, words = columns_of(subject), WORDS[subject.data.kind]
     parts = (
         composition(subject),
         label_rates(subject),
@@ -65,12 +68,14 @@ def measure(subject: Subject) -> Evidence:
         score_leaks(subject),
         Evidence((), caveats=CAVEATS),
     )
-    return joined(parts, METHOD)
+    return joined(parts, f"{METHOD.format(words.one)} {words.made}".strip())
 
 
 def _constant(subject: Subject) -> Evidence:
     names = constant_columns(subject.data)
     if not names:
         return Evidence(())
-    text = f"{', '.join(names)}: one value in all test rows, so these rows cannot show what the model makes of others."
-    return Evidence((), (Text(f"Columns that never vary: {len(names)}", text),))
+    named = f"{', '.join(names[:MOST])}{f' and {len(names) - MOST} more' if len(names) > MOST else ''}"
+    text = f"{named}: one value in all test rows, so these rows cannot show what the model makes of others."
+    what = "Columns" if subject.data.kind == "table" else f"Parts of the {subject.data.kind}s"
+    return Evidence((), (Text(f"{what} that never vary: {len(names)}", text),))

@@ -99,7 +99,7 @@ def _parts(value: Any, where: str, stem: str) -> Iterator[tuple[str, Any]]:
 def _array_parts(value: Any, where: str, stem: str) -> Iterator[tuple[str, Any]]:
     if value is None:
         raise InputError("is missing", where=where, expected=KNOWN)
-    found = _as_numpy(value, where)
+    found = as_numpy(value, where)
     if found.ndim == 1:
         return iter([(stem, found)])
     if found.ndim == 2:
@@ -109,7 +109,8 @@ def _array_parts(value: Any, where: str, stem: str) -> Iterator[tuple[str, Any]]
     raise InputError(what, where=where, expected=f"{KNOWN}, rows first")
 
 
-def _as_numpy(value: Any, where: str) -> Any:
+def as_numpy(value: Any, where: str) -> Any:
+    """Return an array, tensor or list as a NumPy array, without a copy where none is needed; raise `InputError`."""
     try:
         return np.asanyarray(_detached(value))
     except (ValueError, TypeError, RuntimeError):
@@ -140,7 +141,7 @@ def _array(part: Any, where: str, name: str) -> Any:
 
 
 def _flat(part: Any, where: str, name: str) -> Any:
-    found = _as_numpy(part, where)
+    found = as_numpy(part, where)
     if found.ndim != 1:
         raise InputError(f"column {show(name)} has {found.ndim} dimensions", where=where, expected="one value a row")
     return found

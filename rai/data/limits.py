@@ -1,4 +1,4 @@
-"""How large a table may be. Checked before memory is asked for, so that a small hostile file cannot fill a machine."""
+"""How large tables, images and texts may be: checked before memory is asked for, lest a small file fill a machine."""
 
 from rai.errors import InputError
 
@@ -11,6 +11,13 @@ MOST_CELLS = 250_000_000
 MOST_LEVELS = 50
 MOST_NUMERIC_LEVELS = 20
 MOST_TEXT_CLASSES = 100
+LARGEST_IMAGE_FILE = 64 << 20
+MOST_PIXELS = 40_000_000
+MOST_ARRAYS = 1_000
+MOST_INPUTS = 4_000_000
+LARGEST_VOCABULARY = 64 << 20
+MOST_TOKENS = 1_000_000
+LONGEST_TEXT = 1_000_000
 
 
 def require_file_size(size: int, where: object) -> None:
@@ -42,3 +49,22 @@ def require_memory(size: int, where: object) -> None:
     """Refuse a compressed table that would take more than 4 GiB once unpacked."""
     if size > LARGEST_TABLE:
         raise InputError("unpacks to more than 4 GiB", where=where, do="audit a sample of the rows")
+
+
+def require_numbers(rows: int, numbers: int, where: object) -> None:
+    """Refuse rows of more than 4 million numbers each, or of more than 250 million together."""
+    if numbers > MOST_INPUTS:
+        raise InputError(f"each row is {numbers:,} numbers", where=where, expected=f"at most {MOST_INPUTS:,}")
+    if rows * numbers > MOST_CELLS:
+        raise InputError(
+            f"{rows:,} rows of {numbers:,} numbers are too many",
+            where=where,
+            expected=f"at most {MOST_CELLS:,} numbers",
+            do="audit a sample of the rows",
+        )
+
+
+def require_tokens(count: int, where: object) -> None:
+    """Refuse a vocabulary of more than a million tokens."""
+    if count > MOST_TOKENS:
+        raise InputError(f"has {count:,} tokens", where=where, expected=f"at most {MOST_TOKENS:,}")

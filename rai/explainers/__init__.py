@@ -1,22 +1,15 @@
 """Which features moved a prediction, by how much, and how sure that is. One signature for every method."""
 
 import importlib
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from rai.errors import InputError
 from rai.explainers.attribution import Attribution
 from rai.explainers.questions import Question, Target, target_of
 from rai.explainers.shapley import shapley_values
+from rai.methods import METHODS
 
 __all__ = ["METHODS", "Attribution", "Question", "Target", "method", "shapley_values", "target_of"]
-
-METHODS: Mapping[str, str] = MappingProxyType(
-    {
-        "shapley": "shapley:explain",
-    }
-)
-"""Each method's name and the function `explain(question) -> Attribution` behind it, imported when first used."""
 
 
 def method(name: str) -> Callable[[Question], Attribution]:

@@ -62,6 +62,27 @@ class Attribution:
             full=self.full[rows, outputs],
         )
 
+    def plot(self, row: int | None = None, *, output: int = 0, most: int = 15) -> Any:
+        """Draw the features that moved the score most, as a matplotlib `Figure` for a notebook.
+
+        With `row`, what each feature added to or took from that row's score; without, the mean size over all rows. The
+        whiskers are 95 % of a normal distribution where the method has standard errors; those of a mean hold the
+        rows' estimates to be independent. `output` picks one of several outputs. Raises InputError where there is no
+        such row or output, or matplotlib is not installed.
+        """
+        known = self.picked(_every(output, self))
+        if row is not None and not 0 <= row < len(self.values):
+            raise InputError(f"is {row}", where="row", expected=f"0 to {len(self.values) - 1}")
+        if row is None:
+            sizes = np.abs(known.values).mean(axis=0)
+            errors = np.sqrt((known.error**2).sum(axis=0)) / len(known.values)
+        else:
+            sizes, errors = known.values[row], known.error[row]
+        order = np.argsort(np.abs(sizes), kind="stable")[-most:]
+        names = [self.players[each] for each in order]
+        title = "mean |value|" if row is None else "value"
+        return _bars(names, sizes[order], errors[order], f"{title}, {self.scale}" if self.scale else title)
+
     def to_shap(self, data: Floats | None = None) -> Any:
         """Return the same numbers as a `shap.Explanation`, for the plots of the package shap.
 
@@ -77,8 +98,28 @@ class Attribution:
         )
 
 
+def _every(output: int, found: Attribution) -> NDArray[np.int64]:
+    outputs = found.values.shape[2] if found.values.ndim == 3 else 1
+    if not 0 <= output < outputs:
+        raise InputError(f"is {output}", where="output", expected=f"0 to {outputs - 1}")
+    return np.full(len(found.values), output)
+
+
+def _bars(names: list[str], sizes: NDArray[np.float64], errors: NDArray[np.float64], axis: str) -> Any:
+    figure = _package("matplotlib.figure").Figure(figsize=(7, 1 + 0.3 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    colours = np.where(sizes < 0, "tab:blue", "tab:orange")
+    places = np.arange(len(names))
+    axes.barh(places, sizes, color=colours, xerr=np.where(errors > 0, 1.96 * errors, 0) if (errors > 0).any() else None)
+    axes.set_yticks(places, names)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel(axis)
+    return figure
+
+
 def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise InputError(f"the package {name} is not installed", do=f"run: pip install {name}") from None
+        package = name.partition(".")[0]
+        raise InputError(f"the package {package} is not installed", do=f"run: pip install {package}") from None

@@ -74,19 +74,28 @@ class Regression:
         return Shares(moved - moved.mean(axis=1, keepdims=True) + equal, np.sqrt(variance))
 
 
-def design(players: int, pairs: int, rng: np.random.Generator) -> Design:
+def design(players: int, pairs: int, rng: np.random.Generator, start: Bools | None = None) -> Design:
     """Draw pairs of coalitions without replacement, as many of each size as its leverage scores say.
 
     In the Shapley regression every size has the same total leverage, so every size is given the same number of pairs
-    until it has no more. Source: Musco & Witter 2025, Provably Accurate Shapley Value Estimation via Leverage Score
-    Sampling (arXiv:2410.01917), here with fixed numbers for each size.
+    until it has no more. The pairs of `start` (pairs, players), drawn before in the same way, come first and count.
+    Source: Musco & Witter 2025, Provably Accurate Shapley Value Estimation via Leverage Score Sampling
+    (arXiv:2410.01917), here with fixed numbers for each size.
     """
-    strata = [_stratum(players, size, count, rng) for size, count in allotment(players, pairs).items()]
-    return Design(
-        np.concatenate([each.coalitions for each in strata]),
-        np.concatenate([each.weights for each in strata]),
-        np.concatenate([each.unseen for each in strata]),
-    )
+    known = np.zeros((0, players), dtype=bool) if start is None else start
+    sizes = known.sum(axis=1)
+    strata = [_stratum(known[sizes == size], size, count, rng) for size, count in allotment(players, pairs).items()]
+    return weighted(np.concatenate([known, *strata]))
+
+
+def weighted(coalitions: Bools) -> Design:
+    """The design of these coalitions, each size of which was drawn with equal chances and without replacement."""
+    players = coalitions.shape[1]
+    sizes = coalitions.sum(axis=1)
+    count = np.bincount(sizes, minlength=players)[sizes]
+    halves = np.array([_halves(players, size) for size in sizes])
+    there = np.array([float(available(players, size)) for size in sizes])
+    return Design(coalitions, 1 / (halves * count * sizes * (players - sizes)), 1 - count / there)
 
 
 def allotment(players: int, pairs: int) -> dict[int, int]:
@@ -110,11 +119,14 @@ def _halves(players: int, size: int) -> int:
     return 2 if 2 * size == players else 1
 
 
-def _stratum(players: int, size: int, count: int, rng: np.random.Generator) -> Design:
-    there = available(players, size)
-    drawn = _some_of_all(players, size, rng) if there <= 2 * count else _random(players, size, count, rng)
-    weight = 1 / (_halves(players, size) * count * size * (players - size))
-    return Design(drawn[:count], np.full(count, weight), np.full(count, 1 - count / there))
+def _stratum(known: Bools, size: int, count: int, rng: np.random.Generator) -> Bools:
+    """Pairs of one size that are not yet known, so many that with those known there are `count`."""
+    if count <= len(known):
+        return known[:0]
+    players = known.shape[1]
+    if available(players, size) <= 2 * count:
+        return _distinct(np.concatenate([known, _some_of_all(players, size, rng)]))[len(known) : count]
+    return _random(known, size, count, rng)[len(known) : count]
 
 
 def _some_of_all(players: int, size: int, rng: np.random.Generator) -> Bools:
@@ -125,9 +137,9 @@ def _some_of_all(players: int, size: int, rng: np.random.Generator) -> Bools:
     return rng.permutation(table)
 
 
-def _random(players: int, size: int, count: int, rng: np.random.Generator) -> Bools:
-    """At least `count` different pairs of this size, in the order of their drawing."""
-    found = np.zeros((0, players), dtype=bool)
+def _random(known: Bools, size: int, count: int, rng: np.random.Generator) -> Bools:
+    """The known and at least `count` different pairs of this size, in the order of their drawing."""
+    found, players = known, known.shape[1]
     while len(found) < count:
         order = rng.random((2 * count, players)).argsort(axis=1)
         fresh = order < size

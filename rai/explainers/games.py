@@ -11,7 +11,7 @@ from rai.errors import InputError
 from rai.subject import Bools, Floats, Ints, Player
 
 Score = Callable[[Floats], Floats]
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 2 * 2**20
 MOST_ROWS = 2**16
 
 
@@ -61,7 +61,7 @@ class Game:
     def values(self, coalitions: Bools, rows: slice = slice(None)) -> NDArray[np.float64]:
         """Mean score of each row in each coalition, (rows, coalitions, outputs); memberships (coalitions, players).
 
-        The model is asked in chunks of at most 64 MB of inputs.
+        The model is asked in chunks of at most 2 MB of inputs, which stay in the cache.
         """
         chosen = self.rows[rows]
         if not len(coalitions):
@@ -97,7 +97,7 @@ class Game:
     def _sums(self, rows: Floats, known: Bools, backdrop: Floats) -> NDArray[np.float64]:
         mixed = np.where(known[:, None, :], rows[:, None, :], backdrop[None])
         scores = self._asked(mixed.reshape(-1, rows.shape[1]))
-        return np.asarray(scores.reshape(len(rows), len(backdrop), -1).sum(axis=1))
+        return np.asarray(scores.reshape(len(rows), len(backdrop), scores.shape[1]).sum(axis=1))
 
     def _asked(self, inputs: Floats) -> NDArray[np.float64]:
         scores = np.array(self.score(inputs), dtype=np.float64)

@@ -1,13 +1,14 @@
 """A file on disk, or an object in memory, becomes a Model. What a file is, its bytes tell, before any loader runs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from rai.card import Card, Head
+from rai.card import Card, Head, TextInput
 from rai.errors import InputError
 from rai.files import sha256
 from rai.models import archive, heads, preflight, sniff
@@ -34,35 +35,41 @@ WHY: Mapping[Kind, str] = MappingProxyType(
 def load(path: Path, card: Card, probe: Any, *, allow_code: bool = False) -> Loaded:
     """Open a model file, try it on a few rows of the test data, and decide how its outputs are to be read.
 
-    `probe` holds at most 256 rows, shape (rows, features). A file that carries code, or a card with a factory, is
-    refused unless `allow_code`. Raises `InputError`, one line, for everything that is wrong.
+    `path` is a file, or a folder that transformers saved. `probe` holds at most 256 rows as the model takes them:
+    (rows, features), images (rows, channels, height, width), sequences (rows, steps, features), or where the card's
+    input is text, token numbers (rows, tokens). A file that carries code, or a card with a factory, is refused unless
+    `allow_code`. Raises `InputError`, one line, for everything that is wrong.
     """
     sniffed = sniff.identify(path)
     if sniffed.kind in sniff.CARRIES_CODE and not allow_code:
         raise _carries_code(sniffed, path)
     draft = _draft(sniffed, path, card, allow_code=allow_code)
-    return _examined(draft, card, probe, path, sha256(path))
+    ready = replace(draft, candidate=draft.candidate.reading(tokens=isinstance(card.input, TextInput)))
+    return _examined(ready, card, probe, path, sha256(sniff.weights_of(path)))
 
 
-def from_object(thing: Any, card: Card, probe: Any) -> Loaded:
+def from_object(thing: Any, card: Card, probe: Any, *, tokens: bool = False) -> Loaded:
     """Take a torch module, an estimator or a function from memory; the object itself stays as it is.
 
-    `probe` is an array or a data frame, whatever the model takes.
+    `probe` is an array or a data frame, whatever the model takes. With `tokens` a row is a text, and a torch module is
+    handed its token numbers as whole numbers.
     """
     from rai.models.estimator import open_object
 
-    return _examined(open_object(thing, card), card, probe, "model", "")
+    draft = open_object(thing, card)
+    return _examined(replace(draft, candidate=draft.candidate.reading(tokens=tokens)), card, probe, "model", "")
 
 
-def bare(thing: Any, probe: Any) -> Model:
+def bare(thing: Any, probe: Any, *, tokens: bool = False) -> Model:
     """Take a model from memory as it is, nothing decided about how its outputs are to be read.
 
-    `probe` holds a row or a few. An estimator answers with probabilities where it gives any.
+    `probe` holds a row or a few, `tokens` says whether they are texts. An estimator answers with probabilities where
+    it gives any.
     """
     from rai.models.estimator import open_object
 
     card = Card("multiclass" if hasattr(thing, "predict_proba") else "regression")
-    found = open_object(thing, card).candidate.headed(Head.VALUE)
+    found = open_object(thing, card).candidate.reading(tokens=tokens).headed(Head.VALUE)
     found.scores(probe)
     return found
 
@@ -106,6 +113,10 @@ def _draft(sniffed: Sniffed, path: Path, card: Card, *, allow_code: bool) -> Dra
         from rai.models.onnx_file import open_onnx
 
         return open_onnx(path, card)
+    if sniffed.kind is Kind.HUGGING_FACE:
+        from rai.models.hugging_face import open_folder
+
+        return open_folder(path, card)
     _require_leave(card, allow_code=allow_code)
     tensors = _tensors(sniffed, path)
     from rai.models import scripted, state_dict, torch_model

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from rai.card import Head
 from rai.errors import InputError
 from rai.models.batches import in_batches, shaped
@@ -19,13 +21,18 @@ class BlackBox:
     answer: Callable[[Any], Any]
     name: str
     trust: Trust
-    width: int | None = None
+    columns: int | None = None
     last: Ending | None = None
     head: Head = Head.VALUE
+    tokens: bool = False
+
+    def width(self, inputs: Any) -> int | None:
+        """How many columns a table should have, where whoever opened the model knows; of other inputs nothing."""
+        return self.columns if np.ndim(inputs) == 2 and not self.tokens else None
 
     def scores(self, inputs: Any) -> Floats:
         """Raw outputs, shape (rows, outputs), asked for in batches."""
-        return in_batches(self._ask, inputs)
+        return in_batches(self._ask, inputs, tokens=self.tokens)
 
     def _ask(self, inputs: Any) -> Floats:
         do = "it is handed a pandas frame, as X is one" if hasattr(inputs, "iloc") else ""
@@ -42,6 +49,10 @@ class BlackBox:
     def ending(self, _: Any) -> Ending | None:
         """The last operation, where whoever opened the model could see it."""
         return self.last
+
+    def reading(self, *, tokens: bool) -> "BlackBox":
+        """The same model; `tokens` says whether a row is a text."""
+        return replace(self, tokens=tokens)
 
     def headed(self, head: Head) -> "BlackBox":
         """The same model, its outputs to be read as `head` says."""

@@ -14,14 +14,23 @@ class Candidate(Protocol):
     """A model whose head is still to be decided."""
 
     @property
-    def width(self) -> int | None:
-        """How many numbers a row should have, as far as the model tells."""
+    def tokens(self) -> bool:
+        """Whether its inputs are token numbers."""
+
+    def width(self, inputs: Any) -> int | None:
+        """How many numbers a row of such inputs should have, as far as the model tells.
+
+        Of images it is how many channels, of sequences how many features, of texts how many tokens it knows.
+        """
 
     def scores(self, inputs: Any) -> Floats:
         """Raw outputs, shape (rows, outputs)."""
 
     def ending(self, inputs: Any) -> Ending | None:
         """The last operation, or None where it cannot be seen."""
+
+    def reading(self, *, tokens: bool) -> "Candidate":
+        """The same model, to be handed token numbers as whole numbers, or anything else as 32-bit numbers."""
 
     def headed(self, head: Head) -> Model:
         """The same model, its outputs to be read as `head` says."""

@@ -21,6 +21,9 @@ from rai.subject import Floats
 FLOATS: Mapping[str, Any] = MappingProxyType(
     {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 )
+WHOLE: Mapping[str, Any] = MappingProxyType({"tensor(int64)": np.int64, "tensor(int32)": np.int32})
+INPUTS: Mapping[str, Any] = MappingProxyType({**FLOATS, **WHOLE})
+DIMENSIONS: Mapping[str, int] = MappingProxyType({"table": 2, "text": 2, "sequence": 3, "image": 4})
 LARGEST = 2**31
 """No ONNX file can be longer: its container counts bytes in 31 bits."""
 AGAIN = "export it again as one self-contained file"
@@ -38,7 +41,10 @@ class _Port:
 
 
 def open_onnx(path: Path, card: Card) -> Draft:
-    """Open an ONNX model with one 2-D input of numbers; raise `InputError` for any other."""
+    """Open an ONNX model with one input of the card's kind; raise `InputError` for any other.
+
+    A table's input has two dimensions, a sequence's three and an image's four; a text's has two of whole numbers.
+    """
     with guarded("is a damaged or unsupported ONNX model", where=path, do=AGAIN):
         if path.stat().st_size >= LARGEST:
             raise InputError("is longer than an ONNX file can be", where=path, expected="less than 2 GiB")
@@ -46,7 +52,7 @@ def open_onnx(path: Path, card: Card) -> Draft:
         if refers_elsewhere(content):
             raise InputError("keeps tensors in other files", where=path, do=AGAIN)
         session = _session(content)
-        source = _input(_ports(session.get_inputs()), path)
+        source = _input(_ports(session.get_inputs()), card, path)
         target = _output(_ports(session.get_outputs()), path)
         last = onnx_graph.ending(content, target.name)
     answer = _asker(session, source, target, card.classes)
@@ -66,17 +72,21 @@ def _ports(found: Sequence[Any]) -> list[_Port]:
     return [_Port(each.name, each.type, each.shape) for each in found]
 
 
-def _input(ports: list[_Port], path: Path) -> _Port:
+def _input(ports: list[_Port], card: Card, path: Path) -> _Port:
     listed = ", ".join(f"{each.name}: {each.type}" for each in ports[:6])
-    if len(ports) != 1 or ports[0].type not in FLOATS or len(ports[0].shape) != 2:
+    kind = "table" if card.input is None else card.input.kind
+    kinds, numbers = (WHOLE, "whole") if kind == "text" else (FLOATS, "floating-point")
+    if len(ports) != 1 or ports[0].type not in kinds or len(ports[0].shape) != DIMENSIONS[kind]:
         raise InputError(
-            f"takes {len(ports)} inputs ({listed})", where=path, expected="one 2-D input of floating-point numbers"
+            f"takes {len(ports)} inputs ({listed})",
+            where=path,
+            expected=f"one {DIMENSIONS[kind]}-D input of {numbers} numbers",
         )
     return ports[0]
 
 
 def _columns(source: _Port) -> int | None:
-    return source.shape[1] if isinstance(source.shape[1], int) else None
+    return source.shape[1] if isinstance(source.shape[1], int) and len(source.shape) == 2 else None
 
 
 def _output(ports: list[_Port], path: Path) -> _Port:
@@ -102,7 +112,7 @@ def _asker(session: Any, source: _Port, target: _Port, classes: tuple[str, ...])
     batch = source.shape[0] if isinstance(source.shape[0], int) else None
 
     def answer(inputs: Any) -> Floats:
-        rows = np.ascontiguousarray(inputs, dtype=FLOATS[source.type])
+        rows = np.ascontiguousarray(inputs, dtype=INPUTS[source.type])
         parts = [_run(session, source, target, piece) for piece in _pieces(rows, batch)]
         found = [_unmapped(part, classes) for part in parts]
         return np.asarray(np.concatenate(found)[: len(rows)])

@@ -17,6 +17,7 @@ SAME = 1e-6
 BESIDE = 1e-3
 """A change beyond this part of the largest output, from the batch alone, is no rounding."""
 FEW = 32
+OWN = "or give the model's own data"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ def fly(candidate: Candidate, probe: Any, card: Card, where: object) -> Flight:
     first = _first(candidate, probe, card, where)
     if not np.isfinite(first).all():
         bad = int((~np.isfinite(first)).any(axis=1).sum())
-        raise InputError(f"the model answers {bad} of {len(first)} rows with NaN or infinity", where=where)
+        padded = np.ndim(probe) == 3 and bool(np.isnan(probe).any())
+        do = "let the model skip the steps after a short sequence's end, which hold NaN" if padded else ""
+        raise InputError(f"the model answers {bad} of {len(first)} rows with NaN or infinity", where=where, do=do)
     differ = _gap(first, candidate.scores(probe))
     if differ > SAME * _scale(first):
         raise InputError(
@@ -49,15 +52,39 @@ def _first(candidate: Candidate, probe: Any, card: Card, where: object) -> Float
     try:
         return candidate.scores(probe)
     except InputError:
-        features = np.shape(probe)[1] if np.ndim(probe) == 2 else None
-        if None in (candidate.width, features) or candidate.width == features:
+        misfit = _misfit(candidate, probe, card)
+        if misfit is None:
             raise
+        raise InputError(misfit.what, where=where, do=f"mend {misfit.key} in the card, {OWN}") from None
+
+
+@dataclass(frozen=True)
+class _Misfit:
+    """Why the model cannot take the data, in words, and the card's key to look at."""
+
+    what: str
+    key: str
+
+
+def _misfit(candidate: Candidate, probe: Any, card: Card) -> _Misfit | None:
+    """What the model takes and the data has, where the two differ and that can be seen."""
+    wanted, shape = candidate.width(probe), np.shape(probe)
+    if wanted is None:
+        return None
+    if candidate.tokens:
+        most = int(np.max(probe))
+        what = f"the model knows {wanted} tokens, and the data holds token number {most} (the first is 0)"
+        return _Misfit(what, "input.vocabulary") if most >= wanted else None
+    if len(shape) == 2:
         described = f"the {len(card.columns)} columns of the card become" if card.columns else "the data has"
-        raise InputError(
-            f"the model takes {candidate.width} inputs, and {described} {features}",
-            where=where,
-            do="mend columns in the card, or give the model's own data",
-        ) from None
+        what = f"the model takes {wanted} inputs, and {described} {shape[1]}"
+        return _Misfit(what, "columns") if wanted != shape[1] else None
+    found, key = (shape[1], "channels") if len(shape) == 4 else (shape[2], "features")
+    return (
+        _Misfit(f"the model takes {wanted} {key}, and the data has {found}", f"input.{key}")
+        if wanted != found
+        else None
+    )
 
 
 def _beside(candidate: Candidate, probe: Any) -> tuple[str, ...]:

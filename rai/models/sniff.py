@@ -16,6 +16,8 @@ from rai.models.protobuf import looks_like_onnx
 from rai.models.vocabulary import PLAIN
 
 EXPECTED = "a PyTorch state dict (.pt), safetensors or ONNX file"
+SETTINGS, WEIGHTS = "config.json", "model.safetensors"
+"""The two files of a folder that `save_pretrained` of transformers wrote and rai reads."""
 LONGEST_HEADER = 8 << 20
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 """The number that opens a PyTorch file written before version 1.6."""
@@ -32,6 +34,7 @@ class Kind(StrEnum):
     EXPORTED = "torch.export archive"
     PICKLED = "pickled PyTorch object"
     BARE_PICKLE = "pickled Python object"
+    HUGGING_FACE = "Hugging Face folder (safetensors)"
 
 
 CARRIES_CODE = frozenset({Kind.TORCHSCRIPT, Kind.EXPORTED, Kind.PICKLED, Kind.BARE_PICKLE})
@@ -71,10 +74,36 @@ STRANGERS: tuple[tuple[bytes, str], ...] = (
 def identify(path: Path) -> Sniffed:
     """Say what kind of model a file is; raise `InputError` for anything that cannot be named with certainty."""
     with guarded("cannot be read", where=path, do="check the path and your permission to read it"):
+        if path.is_dir():
+            return _folder(path)
         require_file(path, do="name the model file that was saved")
         size = path.stat().st_size
         with path.open("rb") as stream:
             return _identify(stream, size, path)
+
+
+def weights_of(path: Path) -> Path:
+    """The file that holds the numbers: of a folder its `model.safetensors`, else the file itself."""
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def _folder(path: Path) -> Sniffed:
+    """A folder of transformers whose weights are data; their older pickled form runs code when loaded."""
+    if not (path / SETTINGS).is_file():
+        raise InputError(
+            f"is a folder without {SETTINGS}", where=path, expected="a model file, or a folder saved by transformers"
+        )
+    if not (path / WEIGHTS).is_file():
+        pickled = ": its weights are pickled, and loading a pickle runs code" if any(path.glob("*.bin")) else ""
+        raise InputError(
+            f"holds no {WEIGHTS}{pickled}",
+            where=path,
+            do="save it again in one file with model.save_pretrained(folder)",
+        )
+    with (path / WEIGHTS).open("rb") as stream:
+        if not _safetensors(stream, (path / WEIGHTS).stat().st_size):
+            raise InputError("is no safetensors file", where=path / WEIGHTS, do="save or copy it again")
+    return Sniffed(Kind.HUGGING_FACE)
 
 
 def _identify(stream: BinaryIO, size: int, path: Path) -> Sniffed:

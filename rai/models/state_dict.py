@@ -11,7 +11,7 @@ from rai.models import factory, torch_model, weights
 from rai.models.archive import Tensors
 from rai.models.draft import Draft
 from rai.models.guard import guarded
-from rai.networks import build
+from rai.networks import KINDS, build
 from rai.subject import Trust
 
 
@@ -27,7 +27,7 @@ def assemble(tensors: Tensors, card: Card, path: Path, kind: str, *, trust: Trus
             "holds tensors only, and the card does not say which network they belong to",
             where=path,
             expected="network.kind and network.arguments in the card",
-            do='for other than kind = "mlp", name a factory in the card, or export the model to ONNX',
+            do=f"for other networks than {', '.join(KINDS)}, name a factory in the card, or export the model to ONNX",
         )
     module, found = _built(tensors, card.network, path)
     return torch_model.draft(module, name=str(path), kind=kind, trust=trust, notes=_filled(module, found, path))

@@ -1,4 +1,4 @@
-"""A PyTorch module as a Model: evaluation mode, no gradients, float32 rows, batches of at most 4096."""
+"""A PyTorch module as a Model: evaluation mode, no gradients, float32 rows or int64 tokens, in batches."""
 
 import re
 import warnings
@@ -9,16 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from rai.card import Head
 from rai.errors import InputError
-from rai.models.batches import in_batches, shaped
+from rai.models.batches import in_batches, shaped, some
 from rai.models.draft import Draft, Ending
 from rai.models.guard import guarded
 from rai.subject import Floats, Trust
 
 OLDEST = (2, 10)
+FEW = 8
+ENTRANCES: Mapping[int, tuple[str, ...]] = MappingProxyType(
+    {0: ("num_embeddings",), 2: ("in_features",), 3: ("input_size", "in_features"), 4: ("in_channels",)}
+)
+"""What layers call the width of their inputs: of tables, sequences and images by their dimensions, of texts at 0."""
 ENDINGS: Mapping[str, Ending] = MappingProxyType(
     {
         "Sigmoid": "sigmoid",
@@ -41,36 +47,44 @@ VIEWS = frozenset(
 
 @dataclass(frozen=True)
 class TorchModel:
-    """A module in evaluation mode. `head` is provisional until the model was examined; `advice` goes into errors."""
+    """A module in evaluation mode. `head` is provisional until the model was examined; `advice` goes into errors.
+
+    With `tokens` the module is handed whole numbers (int64), else numbers of its weights' own kind (float32).
+    """
 
     module: nn.Module
     name: str
     trust: Trust
     advice: str = ""
     head: Head = Head.VALUE
+    tokens: bool = False
 
-    @property
-    def width(self) -> int | None:
-        """How many numbers the first layer takes, where that can be seen."""
+    def width(self, inputs: Any) -> int | None:
+        """How many numbers, features, channels or tokens the first layer of their kind takes, where it can be seen."""
+        words = ENTRANCES[0 if self.tokens else np.ndim(inputs)]
         for each in self.module.modules():
-            if isinstance(getattr(each, "in_features", None), int):
-                return int(each.in_features)  # type: ignore[arg-type]
+            for word in words:
+                if isinstance(getattr(each, word, None), int):
+                    return int(getattr(each, word))
         wide = [each.shape[1] for each in self.module.parameters() if each.dim() == 2]
-        return int(wide[0]) if wide else None
+        return int(wide[0]) if wide and words == ENTRANCES[2] else None
 
     def scores(self, inputs: Any) -> Floats:
-        """Raw outputs, shape (rows, outputs), asked for in batches of at most 4096 rows."""
+        """Raw outputs, shape (rows, outputs), asked for in batches of at most 4096 rows, fewer where they are large."""
         with guarded("the inputs are not all numbers", where=self.name):
-            rows = _numbers(inputs)
-        return in_batches(self._ask, rows)
+            rows = _whole(inputs, self.name) if self.tokens else _numbers(inputs)
+        return in_batches(self._ask, rows, tokens=self.tokens)
 
-    def _ask(self, rows: Floats) -> Floats:
-        what = f"the model failed on {' × '.join(map(str, rows.shape))} numbers"
+    def _ask(self, rows: NDArray[Any]) -> Floats:
+        kind = "tokens" if self.tokens else "numbers"
+        what = f"the model failed on {' × '.join(map(str, rows.shape))} {kind}"
         with guarded(what, where=self.name, do=self.advice, name_error=True), torch.inference_mode():
             answer = _one_tensor(self.module(self._given(rows)), self.name)
             return shaped(answer.float().cpu().numpy(), len(rows), self.name)
 
-    def _given(self, rows: Floats) -> torch.Tensor:
+    def _given(self, rows: NDArray[Any]) -> torch.Tensor:
+        if self.tokens:
+            return torch.from_numpy(rows.copy())
         kinds = (each.dtype for each in self.module.parameters() if each.is_floating_point())
         return torch.from_numpy(rows.copy()).to(next(kinds, torch.float32))
 
@@ -85,10 +99,17 @@ class TorchModel:
                 warnings.simplefilter("ignore")
                 if isinstance(self.module, torch.jit.ScriptModule):
                     return _script_ending(self.module)
-                rows = self._given(_numbers(inputs)).requires_grad_()
+                few = some(inputs, 0, FEW)
+                rows = (
+                    self._given(_whole(few, self.name)) if self.tokens else self._given(_numbers(few)).requires_grad_()
+                )
                 return _graph_ending(_one_tensor(self.module(rows), self.name).grad_fn)
         except Exception:  # noqa: BLE001 - whatever a module does here, the outputs still tell
             return None
+
+    def reading(self, *, tokens: bool) -> "TorchModel":
+        """The same model, to be handed token numbers as whole numbers, or anything else as 32-bit numbers."""
+        return replace(self, tokens=tokens)
 
     def headed(self, head: Head) -> "TorchModel":
         """The same model, its outputs to be read as `head` says."""
@@ -135,6 +156,14 @@ def _numbers(inputs: Any) -> Floats:
     if hasattr(inputs, "iloc"):
         return np.asarray(inputs.to_numpy(dtype=np.float32, na_value=np.nan))
     return np.asarray(inputs, dtype=np.float32)
+
+
+def _whole(inputs: Any, where: str) -> NDArray[np.int64]:
+    """Token numbers as 64-bit whole numbers; raise `InputError` for numbers that are none."""
+    found = np.asarray(inputs)
+    if found.dtype.kind not in "iu" and not bool(np.all(np.isfinite(found) & (found == np.floor(found)))):
+        raise InputError("the inputs are no token numbers", where=where, expected="whole numbers, the first token is 0")
+    return found.astype(np.int64)
 
 
 def _one_tensor(answer: Any, where: str) -> torch.Tensor:

@@ -8,9 +8,17 @@ from torch import nn
 
 from rai.card import Network
 from rai.errors import InputError
-from rai.networks import mlp
+from rai.networks import cnn, mlp, recurrent, resnet, transformer
 
-KINDS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({"mlp": mlp.mlp})
+KINDS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "mlp": mlp.mlp,
+        "cnn": cnn.cnn,
+        "resnet": resnet.resnet,
+        "recurrent": recurrent.recurrent,
+        "transformer": transformer.transformer,
+    }
+)
 """Every architecture by the name a card gives it."""
 
 

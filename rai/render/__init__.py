@@ -9,6 +9,7 @@ from rai.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rai.explanation import Explanation
     from rai.record import Record
 
 FORMATS: Mapping[str, str] = MappingProxyType(
@@ -52,3 +53,23 @@ def summary(record: "Record", console: "Console") -> None:
     from rai.render.terminal import summary as show
 
     show(record, console)
+
+
+def explanation(made: "Explanation", format: str) -> str:  # noqa: A002 - the field's word
+    """Draw the explanation of one decision as "html" or "json"; raise `InputError` for any other format."""
+    if format == "html":
+        from rai.render.reasons import page
+
+        return page(made)
+    if format == "json":
+        from rai.explanation import to_json
+
+        return to_json(made)
+    raise InputError(f"no format is named {format!r}", expected="html or json")
+
+
+def explained(made: "Explanation", console: "Console") -> None:
+    """Print the explanation of one decision to a terminal."""
+    from rai.render.reasons_terminal import summary as show
+
+    show(made, console)

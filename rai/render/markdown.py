@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from rai.evidence import Exhibit, Text
 from rai.policy import Finding
 from rai.record import Record, Section
 from rai.render import cards, verdicts
@@ -13,6 +14,7 @@ from rai.render.words import counted, estimate, figure, interval, sentence, shor
 LARGEST = 60_000
 CAPS = (100_000, 200, 60, 20, 5, 0)
 LONGEST = 300
+MOST_TOLD = 160
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#~$&]|:(?=//)|(?<=www)\.)")
 HEAD = ("Check", "Result", "Estimate", "95 % interval", "Requirement", "Smallest n", "Why")
 
@@ -98,11 +100,19 @@ def _cards(record: Record) -> list[str]:
 def _section(section: Section, cap: int) -> list[str]:
     blocks = [f"## {tame(section.question)}"]
     blocks += [tame(sentence(section.problem))] if section.problem else []
+    exhibits = section.evidence.exhibits if section.evidence and cap else ()
+    blocks += ["\n".join(_exhibit(each) for each in exhibits)] if exhibits else []
     if section.evidence and section.evidence.measurements:
         sheet = measured(section.evidence)
         blocks += _table(sheet.columns, (_texts(row) for row in sheet.rows[:cap]), left=len(sheet.rows) - cap)
         blocks += ["\n".join(f"- {tame(note)}" for note in sheet.notes)] if sheet.notes and cap else []
     return blocks
+
+
+def _exhibit(exhibit: Exhibit) -> str:
+    """What a chart shows, in its own words: Markdown draws none."""
+    told = exhibit.text if isinstance(exhibit, Text) else exhibit.alt
+    return f"- **{tame(exhibit.title)}.** {tame(short(told, MOST_TOLD))}"
 
 
 def _texts(row: Iterable[Cell]) -> list[str]:

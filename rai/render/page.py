@@ -21,6 +21,7 @@ ASSETS = Path(__file__).parent / "assets"
 LARGEST_FRAGMENT = 48_000
 MOST_FRAGMENT_CHECKS = 60
 MOST_NARROW = 4
+MOST_OPEN = 6
 
 
 @dataclass(frozen=True)
@@ -47,23 +48,24 @@ class Figure:
 
 @dataclass(frozen=True)
 class Part:
-    """One audit as the page shows it."""
+    """One audit as the page shows it; exhibits beyond the first few are folded."""
 
     section: Section
     anchor: str
     checks: tuple[Check, ...]
-    figures: tuple[Figure, ...]
+    shown: tuple[Figure, ...]
+    folded: tuple[Figure, ...]
     sheet: Sheet | None
 
 
 def page(given: Record) -> str:
     """Draw the whole report; equal records give equal pages."""
     record = verdicts.worst_sections_first(given)
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = asset("report.css"), asset("report.js")
     anchors = _anchors(record)
     checks = _checks(record, anchors)
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             **_common(record),
@@ -81,9 +83,9 @@ def page(given: Record) -> str:
 
 def fragment(record: Record) -> str:
     """Draw the verdict and the worst checks as a piece of HTML below 50 kB, without any script."""
-    template = _environment().get_template("fragment.html.jinja")
+    template = environment().get_template("fragment.html.jinja")
     checks = _checks(record, _anchors(record))
-    style = Markup(_asset("fragment.css"))  # noqa: S704 - our own file
+    style = Markup(asset("fragment.css"))  # noqa: S704 - our own file
     most = min(len(checks), MOST_FRAGMENT_CHECKS)
     while True:
         drawn = template.render(**_common(record), style=style, checks=checks[:most], left=len(checks) - most)
@@ -104,11 +106,13 @@ def _hash(text: str) -> str:
     return b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Our own style or script, as it stands in its file."""
     return (ASSETS / name).read_text(encoding="utf-8").strip()
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """What draws our templates: everything written is escaped and visible, nothing may be left undefined."""
     made = Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,
@@ -160,12 +164,15 @@ def _checks(record: Record, anchors: list[str]) -> list[Check]:
 def _part(section: Section, anchor: str, checks: list[Check]) -> Part:
     own = tuple(check for check in checks if check.section == anchor)
     if section.evidence is None:
-        return Part(section, anchor, own, (), None)
-    figures = tuple(_figure(each) for each in section.evidence.exhibits)
-    return Part(section, anchor, own, figures, measured(section.evidence) if section.evidence.measurements else None)
+        return Part(section, anchor, own, (), (), None)
+    figures = tuple(figure_of(each) for each in section.evidence.exhibits)
+    most = MOST_OPEN if len(figures) > MOST_OPEN + 1 else len(figures)
+    table = measured(section.evidence) if section.evidence.measurements else None
+    return Part(section, anchor, own, figures[:most], figures[most:], table)
 
 
-def _figure(exhibit: Exhibit) -> Figure:
+def figure_of(exhibit: Exhibit) -> Figure:
+    """An exhibit with its chart and its numbers."""
     chart = charts.draw(exhibit)
     note = charts.note(exhibit) if chart else ""
     table = sheet(exhibit)

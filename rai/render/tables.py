@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rai.evidence import Bars, Curve, Evidence, Exhibit, Heat, Line, Measurement, Scatter, Table
+from rai.evidence import Bars, Curve, Evidence, Exhibit, Heat, Line, Measurement, Overlay, Scatter, Table, Tokens
 from rai.render.charts.svg import labels
 from rai.render.words import about, column_places, exact, figure, humane, places_of, visible
 
 MOST_POINTS = 20
 MOST_BINS = 40
+DOUBT = "do not rely"
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Value = str | int | float | None
 
@@ -36,22 +37,32 @@ class Sheet:
         held = [{j for j, cell in enumerate(row) if cell.exact} for row in self.rows]
         return tuple(any(j in row for row in held) for j in range(len(self.columns)))
 
+    @property
+    def doubtful(self) -> tuple[bool, ...]:
+        """Which rows say of themselves that they are not to be relied on."""
+        return tuple(any(cell.text.lower().startswith(DOUBT) for cell in row) for row in self.rows)
+
 
 def sheet(exhibit: Exhibit) -> Sheet | None:
     """The exhibit's numbers as a table; None for text."""
+    found: Sheet | None = None
     match exhibit:
         case Table():
-            return _by_column(exhibit.columns, exhibit.rows)
+            found = _by_column(exhibit.columns, exhibit.rows)
         case Bars():
-            return _bars(exhibit)
+            found = _bars(exhibit)
         case Curve():
-            return _curve(exhibit)
+            found = _curve(exhibit)
         case Scatter():
-            return _scatter(exhibit)
+            found = _scatter(exhibit)
         case Heat():
-            return _heat(exhibit)
-        case _:
-            return None
+            found = _heat(exhibit)
+        case Overlay():
+            found = _overlay(exhibit)
+        case Tokens():
+            rows = zip(exhibit.tokens, exhibit.values, strict=True)
+            found = _by_column(("token", _valued(exhibit.unit)), rows)
+    return found
 
 
 def cell(value: Value, places: int | None = None) -> Cell:
@@ -72,7 +83,7 @@ def _by_column(columns: Sequence[str], rows: Iterable[Sequence[Value]], notes: t
 
 def _bars(bars: Bars) -> Sheet:
     lists: list[tuple[Value, ...]] = [bars.values, bars.lows, bars.highs, bars.counts]
-    names = [f"value ({bars.unit})" if bars.unit else "value", "low", "high", "rows"]
+    names = [_valued(bars.unit), "low", "high", "rows"]
     kept = [(name, values) for name, values in zip(names, lists, strict=True) if values]
     rows: list[tuple[Value, ...]] = [
         (name, bars.values[i], *(_told(values, i) for _, values in kept[1:])) for i, name in enumerate(bars.labels)
@@ -130,6 +141,21 @@ def _heat(heat: Heat) -> Sheet:
         for label, line in zip(heat.row_labels, heat.values, strict=True)
     )
     return Sheet((corner, *heat.column_labels), rows)
+
+
+def _overlay(overlay: Overlay) -> Sheet:
+    """The strongest cells, one a row."""
+    cells = [
+        (f"row {i}, column {j}", value) for i, line in enumerate(overlay.values, 1) for j, value in enumerate(line, 1)
+    ]
+    strongest = sorted(cells, key=lambda each: -abs(each[1]))[:MOST_BINS]
+    cut = len(cells) - len(strongest)
+    note = (f"The {len(strongest)} strongest of {len(cells)} cells; report.json has all.",) if cut else ()
+    return _by_column(("cell", _valued(overlay.unit)), strongest, note)
+
+
+def _valued(unit: str) -> str:
+    return f"value ({unit})" if unit else "value"
 
 
 OPTIONAL = {

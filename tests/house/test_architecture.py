@@ -26,6 +26,7 @@ FLOORS = {
     "models": 3,
     "data": 3,
     "record": 3,
+    "explanation": 3,
     "subject": 2,
     "networks": 2,
     "policy": 2,
@@ -33,6 +34,7 @@ FLOORS = {
     "evidence": 1,
     "stats": 1,
     "config": 1,
+    "methods": 1,
     "errors": 0,
     "files": 0,
 }

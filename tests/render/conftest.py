@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rai.evidence import Bars, Curve, Evidence, Exhibit, Heat, Line, Measurement, Scatter, Table, Text
+from rai.evidence import Bars, Curve, Evidence, Exhibit, Heat, Line, Measurement, Overlay, Scatter, Table, Text, Tokens
 from rai.policy import judge, read_policy
 from rai.record import File, GroupCount, Identity, Record, Run, Section, sealed
 
@@ -154,6 +154,38 @@ def data() -> Section:
     return section("data", "Is the test data fit to judge the model by?", made, exhibits, "Counted over all rows.")
 
 
+def ring(side: int) -> tuple[tuple[int, ...], ...]:
+    """A drawn ring, bright on black."""
+    far = range(side)
+    return tuple(
+        tuple(int(255 * math.exp(-((math.hypot(i - side / 2, j - side / 2) / side - 0.3) ** 2) * 150)) for j in far)
+        for i in far
+    )
+
+
+def explanations() -> Section:
+    made = [
+        share("completeness_gap", 0.0004, ROWS, method="shapley"),
+        share("completeness_gap", 0.44, ROWS, method="x"),
+    ]
+    coarse = ((0.02, 0.31, -0.08, 0.0), (0.12, 0.05, -0.22, 0.01), (0.0, 0.18, 0.09, 0.0), (0.03, -0.01, 0.02, 0.0))
+    fine = tuple(tuple(math.sin(i / 3) * math.cos(j / 5) for j in range(28)) for i in range(28))
+    text = ("the", "food", "was", "not", "good", "at", "all", "but", "the", "waiters", "were", "kind", "and", "quick")
+    felt = (0.0, 0.1, 0.02, -1.31, 0.92, -0.1, -0.12, -0.31, None, 0.05, 0.0, 0.74, 0.0, 0.33)
+    features = ("marital-status", "education-num", "capital-gain", "hours-per-week", "a-feature-with-a-very-long-name")
+    segments = tuple(f"steps {i} to {i + 5}" for i in range(1, 67, 6))
+    parts = tuple(tuple(math.sin(i + j) / (1 + j) for j in range(11)) for i in range(5))
+    relied = (("shapley", 0.0004, "may be relied on"), ("deep", 0.44, "do not rely on this: the values miss the score"))
+    exhibits = (
+        Overlay("Where the reasons for class 0 lie", "The upper left of the ring.", ring(28), coarse, "log-odds"),
+        Overlay("The same by single pixels", "In waves.", ring(28), fine),
+        Tokens("What single words add to “positive”", "“not” takes most, “good” adds most.", text, felt, "logit"),
+        Heat("Reasons by feature and time", "The first steps.", features, segments, parts, "feature", "time", "logit"),
+        Table("Which methods may be relied on", "One of two.", ("method", "gap", "may it be relied on"), relied),
+    )
+    return section("explanations", "What drives the decisions?", made, exhibits, "Shapley values.")
+
+
 def unmet() -> tuple[Section, ...]:
     noise = "not measured: no perturbation is named in rai.toml"
     own = "not measured: it needs a metric of your own (name one under [metrics] in rai.toml)"
@@ -193,7 +225,7 @@ def identity() -> Identity:
 
 
 def sample() -> Record:
-    sections = (performance(), calibration(), fairness(), data(), *unmet())
+    sections = (performance(), calibration(), fairness(), data(), explanations(), *unmet())
     law = read_policy(str(Path(__file__).with_name("triage.toml")))
     made = [each for part in sections if part.evidence for each in part.evidence.measurements]
     absent = {name: part.problem for part in sections for name in part.measures}

@@ -30,6 +30,12 @@ def test_bars_stand_any_numbers(pairs: list[tuple[str, float]], reference: float
     sound(draw(Bars("t", "a", labels_, values, values, values, tuple(range(len(values))), reference)) or "")
 
 
+@pytest.mark.parametrize("value", [5e-324, -5e-324, 1e-308, 1e-300, 1e-299])
+def test_bars_stand_the_smallest_numbers_there_are(value: float) -> None:
+    sound(draw(Bars("t", "a", ("x",), (value,))) or "")
+    sound(draw(Bars("t", "a", ("x",), (value,), (value,), (2 * value,), reference=0.0)) or "")
+
+
 @given(st.lists(st.tuples(finite, finite), min_size=1, max_size=120), st.booleans())
 @settings(max_examples=50)
 def test_curves_stand_any_points(points: list[tuple[float, float]], diagonal: bool) -> None:  # noqa: FBT001

@@ -2,35 +2,43 @@
 
 from markupsafe import Markup
 
-from rai.evidence import Bars, Curve, Exhibit, Heat, Scatter
-from rai.render.charts import bars, curve, heat, scatter
+from rai.evidence import Bars, Curve, Exhibit, Heat, Overlay, Scatter, Tokens
+from rai.render.charts import bars, curve, heat, overlay, scatter, tokens
 
 
 def draw(exhibit: Exhibit) -> Markup | None:
     """The chart of an exhibit, or None for those that are words (tables, text) or hold nothing to draw."""
+    found: Markup | None = None
     match exhibit:
-        case Bars():
-            return bars.draw(exhibit) if exhibit.labels else None
-        case Curve():
-            return curve.draw(exhibit) if any(line.x for line in exhibit.lines) else None
-        case Scatter():
-            return scatter.draw(exhibit) if any(map(any, exhibit.counts)) else None
-        case Heat():
-            return heat.draw(exhibit) if exhibit.row_labels and exhibit.column_labels else None
-        case _:
-            return None
+        case Bars() if exhibit.labels:
+            found = bars.draw(exhibit)
+        case Curve() if any(line.x for line in exhibit.lines):
+            found = curve.draw(exhibit)
+        case Scatter() if any(map(any, exhibit.counts)):
+            found = scatter.draw(exhibit)
+        case Heat() if exhibit.row_labels and exhibit.column_labels:
+            found = heat.draw(exhibit)
+        case Overlay() if any(exhibit.picture) and any(exhibit.values):
+            found = overlay.draw(exhibit)
+        case Tokens() if exhibit.tokens:
+            found = tokens.draw(exhibit)
+    return found
 
 
 def note(exhibit: Exhibit) -> str:
     """What a reader has to know to read the chart of an exhibit; empty where it has none."""
+    found = ""
     match exhibit:
         case Bars():
-            return bars.note(exhibit)
+            found = bars.note(exhibit)
         case Curve():
-            return curve.note(exhibit)
+            found = curve.note(exhibit)
         case Scatter():
-            return scatter.note(exhibit)
+            found = scatter.note(exhibit)
         case Heat():
-            return heat.note(exhibit)
-        case _:
-            return ""
+            found = heat.note(exhibit)
+        case Overlay():
+            found = overlay.note(exhibit)
+        case Tokens():
+            found = tokens.note(exhibit)
+    return found

@@ -1,4 +1,7 @@
-"""Values a label: bars from zero, or dots with their intervals (a forest plot). Labels stand above their marks."""
+"""Values a label: bars from zero, or dots with their intervals (a forest plot). Labels stand above their marks.
+
+Where intervals are held against zero, bars carry them.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -76,14 +79,25 @@ def _mark(bars: Bars, index: int, scale: Scale) -> Markup:
     y = index * STEP + 29
     if value is None:
         return segment((INSET, WIDTH - INSET), (y, y), "absent")
-    if low is None or high is None:
-        return _dot(scale(value), y) if bars.lows else _bar(scale, value, y)
-    return whisker(scale, (low, high), y) + _dot(scale(value), y)
+    drawn = _bar(scale, value, y) if bars.reference == 0 or not bars.lows else _dot(scale(value), y)
+    return drawn if low is None or high is None else _ended(drawn, whisker(scale, (low, high), y), bars)
+
+
+def _ended(drawn: Markup, line: Markup, bars: Bars) -> Markup:
+    """A line of an interval lies over a bar and under a dot."""
+    return drawn + line if bars.reference == 0 else line + drawn
 
 
 def _bar(scale: Scale, value: float, y: float) -> Markup:
     start, end = sorted((scale(0.0), scale(value)))
-    return tag("rect", x=start, y=y - 5, width=max(end - start, 1.0 if value else 0.0), height=10, class_="bar")
+    return tag(
+        "rect",
+        x=start,
+        y=y - 5,
+        width=max(end - start, 1.0 if value else 0.0),
+        height=10,
+        class_="bar less" if value < 0 else "bar",
+    )
 
 
 def whisker(scale: Scale, ends: tuple[float, float], y: float) -> Markup:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from rai.evidence import Heat
+from rai.render.charts.signed import biggest, level, side
 from rai.render.charts.svg import LETTER, WIDTH, cut, picture, tag, wide, words
-from rai.render.words import column_places, figure
+from rai.render.words import column_places, figure, places_for
 
 MOST = 15
 TALL, LEAST = 32.0, 30.0
-LEVELS = 6
 LONGEST = 18
 
 
@@ -46,7 +46,7 @@ def _grid(heat: Heat) -> Grid:
     """Where the cells lie; column labels that are wider than a cell are slanted and may hang over at the right."""
     columns = heat.column_labels[:MOST]
     left = min(max(wide(label) for label in heat.row_labels[:MOST]), 150.0) + 12
-    least = max(LEAST, *(wide(text) + 8 for line in _texts(heat) for text in line))
+    least = max(LEAST, *(wide(text) + 10 for line in _texts(heat) for text in line))
     level = max(least, (WIDTH - left) / len(columns))
     if all(wide(label) <= level - 6 for label in columns):
         return Grid(left, 44.0, level, left + level * len(columns), slanted=False)
@@ -65,7 +65,8 @@ def note(heat: Heat) -> str:
 
 
 def _texts(heat: Heat) -> list[list[str]]:
-    places = column_places(value for line in heat.values for value in line)
+    known = [value for line in heat.values for value in line]
+    places = min(column_places(known), places_for([biggest(known)]))
     shown = [line[:MOST] for line in heat.values[:MOST]]
     return [["–" if value is None else figure(value, places) for value in line] for line in shown]
 
@@ -87,19 +88,16 @@ def _columns(labels: tuple[str, ...], grid: Grid) -> list[Markup]:
 
 
 def _cells(heat: Heat, grid: Grid) -> list[Markup]:
-    biggest = max((abs(value) for line in heat.values for value in line if value is not None), default=0.0)
+    most = biggest(value for line in heat.values for value in line)
     drawn = []
     for i, line in enumerate(_texts(heat)):
         for j, text in enumerate(line):
             x, y = grid.left + j * grid.cell, grid.top + i * TALL
-            shade = _shade(heat.values[i][j], biggest)
+            shade = _shade(heat.values[i][j], most)
             drawn.append(tag("rect", x=x + 1, y=y + 1, width=grid.cell - 2, height=TALL - 2, class_=shade))
             drawn.append(words(text, x + grid.cell / 2, y + 21, class_="value", anchor="middle"))
     return drawn
 
 
-def _shade(value: float | None, biggest: float) -> str:
-    if value is None:
-        return "blank"
-    level = round(abs(value) / biggest * (LEVELS - 1)) if biggest else 0
-    return f"heat {'less' if value < 0 else 'more'} l{level}"
+def _shade(value: float | None, most: float) -> str:
+    return "blank" if value is None else f"heat {side(value)} l{level(value, most)}"

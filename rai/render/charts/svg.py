@@ -12,6 +12,8 @@ from rai.render.words import figure, places_for, visible
 WIDTH = 340.0
 LARGEST = 1e300
 """Numbers beyond it are drawn at it, so that no sum of them overflows."""
+SMALLEST = 1e-300
+"""Numbers that lie closer together are drawn as one, so that no division by their distance overflows."""
 LETTER = 7.8
 """Width of a letter at 13 pixels, generously."""
 
@@ -83,15 +85,16 @@ class Scale:
 
 
 def _share(value: float, low: float, high: float) -> float:
-    return (value / 2 - low / 2) / (high / 2 - low / 2)
+    span = high / 2 - low / 2
+    return (value / 2 - low / 2) / span if span else 0.5
 
 
 def reach(values: Iterable[float | None], *, zero: bool = False, part: float = 0.1) -> tuple[float, float]:
     """The lowest and highest of the values with a `part` of air; never empty; `zero` keeps 0 in sight."""
     known = [min(max(each, -LARGEST), LARGEST) for each in values if each is not None] + ([0.0] if zero else [])
     low, high = min(known, default=0.0), max(known, default=1.0)
-    if low == high:
-        margin = abs(low) * 0.1 or 0.5
+    if high / 2 - low / 2 < SMALLEST:
+        margin = abs(low) * 0.1 if abs(low) > 10 * SMALLEST else 0.5
         return low - margin, high + margin
     air = (high / 2 - low / 2) * 2 * part
     return (low if zero and low == 0 else low - air), (high if zero and high == 0 else high + air)

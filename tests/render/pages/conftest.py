@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rai.evidence import Bars, Curve, Heat, Line, Measurement, Scatter, Table, Text
+from rai.evidence import Bars, Curve, Heat, Line, Measurement, Overlay, Scatter, Table, Text, Tokens
 from rai.record import File, GroupCount, Record, Run, Section
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -60,6 +60,8 @@ def in_exhibits(record: Record, text: str) -> Record:
         Heat(text, text, (text, "b"), ("a", text), ((1.0, None), (-2.0, 3.0)), text, text, text),
         Table(text, text, (text, text), ((text, 1), (None, text))),
         Text(text, text),
+        Overlay(text, text, ((0, 255), (9, 9)), ((1.0, -1.0), (0.0, 0.5)), text),
+        Tokens(text, text, (text, "b"), (1.0, -1.0), text),
     )
     return in_evidence(record, exhibits=exhibits)
 

@@ -71,7 +71,7 @@ class TestInABrowser:
         page = show(drawn(folder)).page
         names = page.evaluate("[...document.querySelectorAll('svg')].map(e => e.getAttribute('aria-label') || '')")
         little = sum(bool(each.measurement and each.measurement.value is not None) for each in record.findings)
-        assert len(names) == exhibits(record, "bars", "curve", "scatter", "heat") + little
+        assert len(names) == exhibits(record, "bars", "curve", "scatter", "heat", "overlay", "tokens") + little
         assert all(names)
 
     @by_folder

@@ -52,7 +52,7 @@ def test_elements_are_balanced(page: Any) -> None:
 def test_ids_are_unique_and_every_fragment_link_has_its_target(page: Any) -> None:
     ids = Counter(page.all("id"))
     assert [name for name, count in ids.items() if count > 1] == []
-    links = page.all("href")
+    links = [attributes["href"] or "" for tag, attributes in page.elements if tag == "a"]
     assert links
     assert all(link.startswith("#") and link[1:] in ids for link in links)
     named = [each for text in page.all("aria-labelledby") for each in text.split()]
@@ -65,7 +65,10 @@ def test_nothing_points_outside_the_page(html: str, page: Any) -> None:
     )
     assert not re.search(r"url\(|@import|https?:", html)
     tags = {tag for tag, _ in page.elements}
-    assert not tags & {"img", "link", "iframe", "object", "embed", "base", "form", "foreignobject", "use", "image"}
+    assert not tags & {"img", "link", "iframe", "object", "embed", "base", "form", "foreignobject", "use"}
+    pictures = [attributes["href"] or "" for tag, attributes in page.elements if tag == "image"]
+    assert pictures
+    assert all(each.startswith("data:image/png;base64,") for each in pictures)
 
 
 def test_no_style_attribute_and_no_inline_handler(page: Any) -> None:

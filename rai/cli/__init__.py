@@ -1,61 +1,23 @@
 """The command line: words in, an exit code out."""
 
 import logging
-import os
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from rai.cli.words import MODEL, NAMES, PATH, on_trial, option
 from rai.errors import InputError, plain
 
 if TYPE_CHECKING:
     from rai.report import Report
 
-F = TypeVar("F", bound=Callable[..., Any])
 BAD_INPUT = 2
 CRASHED = 3
 FORMATS = ("html", "json", "md", "junit")
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """A comma-separated list of names."""
-
-    name = "A,B,…"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:  # noqa: ARG002 - click's signature
-        """Split at commas; white space around a name is dropped."""
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(part.strip() for part in parts if part.strip())
-
-
-class Place(click.ParamType[Path]):
-    """A path; ~ is the home folder, also where no shell wrote it out (--out=~/x, rai.toml)."""
-
-    name = "path"
-
-    def __init__(self, *, file: bool = False) -> None:
-        self.file = file
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
-        """Refuse the empty text, and where a file is wanted also what has no name of its own, such as . and /."""
-        path = Path(os.path.expanduser(value))  # noqa: PTH111 - pathlib's own fails where there is no such home
-        if not str(value).strip() or (self.file and not path.name):
-            self.fail(f"{str(value)!r} names no file", param, ctx)
-        return path
-
-
-NAMES = Names()
-PATH = Place()
-MODEL = Place(file=True)
-
-
-def option(name: str, *parameter: str, **more: Any) -> Callable[[F], F]:
-    """Return a flag that also reads the environment variable RAI_<NAME>."""
-    return click.option(name, *parameter, envvar=f"RAI_{name.strip('-').replace('-', '_').upper()}", **more)
+CHOSEN = ("card", "data", "reference", "target", "sensitive", "seed", "allow_code")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -76,35 +38,27 @@ def main(context: click.Context) -> None:
 
 
 @main.command()
-@click.argument("model", type=MODEL)
-@option("--card", type=PATH, help="The model card (default: the model's name with .toml).")
-@option("--data", type=PATH, help="Test rows: CSV, Parquet or Feather (default: the card's).")
-@option("--reference", type=PATH, help="Reference rows, usually the training data.")
-@option("--target", help="Column with the true labels.")
-@option("--sensitive", type=NAMES, default=(), help="Sensitive columns.")
+@on_trial
 @option("--policy", default="default", show_default=True, help="A law pack's name or a path ending in .toml.")
 @option("--only", type=NAMES, default=(), help="Run only these audits (see: rai list).")
 @option("--out", type=PATH, help="Folder for the report (default: reports/<name>).")
-@option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all resampling.")
 @option("--format", "formats", type=NAMES, default="html,json", show_default=True, help="html, json, md, junit.")
-@click.option("--allow-code-in-model", "allow_code", is_flag=True, help="Load a model file that carries code.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Also print the traceback of an audit that crashed.")
 @click.pass_obj
 def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
     """Audit MODEL: measure it, judge it, write the report."""
-    from rai.files import require_file, require_folder
+    from rai.files import require_folder
     from rai.intake import Choices
     from rai.journal import forget
     from rai.policy import read_policy
     from rai.progress import watching
     from rai.run import Plan, audit_files, now
 
-    formats = _formats(given["formats"])
+    formats = _formats(("json", *given["formats"]))
     _hear(verbose=given["verbose"])
-    require_file(model, do="name the model file to audit")
-    fields = ("card", "data", "reference", "target", "sensitive", "seed", "allow_code")
-    choices = Choices(**{name: given[name] for name in fields}, metrics=metrics)
+    _require_model(model)
+    choices = Choices(**{name: given[name] for name in CHOSEN}, metrics=metrics)
     folder = require_folder(given["out"] or Path("reports") / _name(model, given["card"]))
     with watching(quiet=given["quiet"]) as watch:
         policy, journal = read_policy(given["policy"]), folder / ".journal"
@@ -114,6 +68,36 @@ def audit(metrics: dict[str, str], /, model: Path, **given: Any) -> None:
     forget(journal)
     _show(report, paths, quiet=given["quiet"])
     sys.exit(report.exit_code)
+
+
+@main.command()
+@on_trial
+@click.option("--row", type=click.IntRange(min=1), required=True, help="Row of the test data; the first is 1.")
+@click.option("--method", default="shapley", show_default=True, help="How to explain (see: rai list).")
+@click.option("--budget", type=click.IntRange(min=1), help="Most coalitions, samples or steps.")
+@click.option("--out", type=MODEL, help="Page to write (default: reports/<name>/row-<row>.html).")
+@click.option("--format", "formats", type=NAMES, default="html", show_default=True, help="html, json.")
+def explain(model: Path, **given: Any) -> None:
+    """Explain what MODEL says of one row: which features moved its score, how much, and how sure that is.
+
+    The page shows one person's data and must be handled so.
+    """
+    from rich.console import Console
+
+    from rai.explaining import explain_file, write
+    from rai.files import require_folder
+    from rai.intake import Choices
+    from rai.render import explained
+
+    formats = _formats(given["formats"], ("html", "json"))
+    _require_model(model)
+    choices = Choices(**{name: given[name] for name in CHOSEN})
+    page = given["out"] or Path("reports") / _name(model, given["card"]) / f"row-{given['row']}.html"
+    require_folder(page.parent)
+    made = explain_file(model, choices, row=given["row"], method=given["method"], budget=given["budget"])
+    explained(made, Console())
+    for path in write(made, page, formats):
+        click.echo(path)
 
 
 @main.command()
@@ -149,7 +133,7 @@ def judge(report: Path, policy: str, out: Path | None, formats: tuple[str, ...],
     from rai.report import Report
     from rai.run import judge_again
 
-    wanted = _formats(formats)
+    wanted = _formats(("json", *formats))
     judged = judge_again(Report.read(report), read_policy(policy))
     _show(judged, judged.write(out, wanted) if out else (), quiet=quiet)
     sys.exit(judged.exit_code)
@@ -173,16 +157,18 @@ def render(report: Path, wanted: str, out: Path | None) -> None:
 
 @main.command("list")
 def listing() -> None:
-    """List audits, policies and formats."""
+    """List audits, policies, methods of explanation and formats."""
     from rai.audits import listings, strangers
+    from rai.methods import METHODS
 
     click.echo("Audits")
     for each in listings():
         click.echo(f"  {each.name:<13} {each.question}")
     for point in strangers():
         click.echo(f"  {plain(point.name):<13} from {plain(point.value)}")
-    policies = sorted(path.stem for path in (Path(__file__).parent / "policies").glob("*.toml"))
-    click.echo(f"Policies\n  {', '.join(policies)}\nFormats\n  {', '.join(FORMATS)}")
+    policies = sorted(path.stem for path in (Path(__file__).parents[1] / "policies").glob("*.toml"))
+    click.echo(f"Policies\n  {', '.join(policies)}\nMethods of explanation\n  {', '.join(METHODS)}")
+    click.echo(f"Formats\n  {', '.join(FORMATS)}")
 
 
 @main.command()
@@ -229,11 +215,19 @@ def _help(error: click.ClickException) -> str:
     return context.command_path if context else "rai"
 
 
-def _formats(names: tuple[str, ...]) -> tuple[str, ...]:
+def _require_model(model: Path) -> None:
+    """A model is a file, or a folder as transformers saves one; what it holds is looked at when it is loaded."""
+    from rai.files import require_file
+
+    if not model.is_dir():
+        require_file(model, do="name the model file")
+
+
+def _formats(names: tuple[str, ...], known: tuple[str, ...] = FORMATS) -> tuple[str, ...]:
     for name in names:
-        if name not in FORMATS:
-            raise InputError(f"no format is named {name!r}", where="--format", expected=f"some of {', '.join(FORMATS)}")
-    return tuple(dict.fromkeys(("json", *names)))
+        if name not in known:
+            raise InputError(f"no format is named {name!r}", where="--format", expected=f"some of {', '.join(known)}")
+    return tuple(dict.fromkeys(names))
 
 
 def _name(model: Path, card: Path | None) -> str:
