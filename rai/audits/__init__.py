@@ -1,4 +1,4 @@
-"""The audits: one question a file. Ours are found by file name, others' by the entry point group `rai.audits`."""
+"""The audits: one question a file or folder, found by its name; others' by the entry point group `rai.audits`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Listing:
 
 def listings() -> tuple[Listing, ...]:
     """Name, question, needs and measurements of rai's own audits, read without importing them."""
-    return tuple(_listing(path) for path in _files())
+    return tuple(_listing(name, path) for name, path in _places().items())
 
 
 def strangers() -> tuple[EntryPoint, ...]:
@@ -58,7 +58,7 @@ def find(only: Iterable[str] = ()) -> tuple[Audit, ...]:
 
     Two audits of one name, or one that cannot be loaded, raise `InputError`: nobody may shadow or drop an audit.
     """
-    names = [path.stem for path in _files()] + [each.name for each in strangers()]
+    names = [*_places()] + [each.name for each in strangers()]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"two audits are named {twice[0]!r}", do="uninstall the package that shadows it")
@@ -66,15 +66,20 @@ def find(only: Iterable[str] = ()) -> tuple[Audit, ...]:
     for name in wanted:
         if name not in names:
             raise InputError(f"no audit is named {name!r}", expected=f"one of {', '.join(sorted(names))}")
-    loaded = [_ours(path.stem) for path in _files()] + [_theirs(each) for each in strangers()]
+    loaded = [_ours(name) for name in _places()] + [_theirs(each) for each in strangers()]
     return tuple(each for each in loaded if not wanted or each.name in wanted)
 
 
-def _files() -> list[Path]:
-    return sorted(path for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+def _places() -> dict[str, Path]:
+    """The source text of each audit by its name: a file, or a folder's `__init__.py`."""
+    here = Path(__file__).parent
+    found = {path.stem: path for path in here.glob("*.py")} | {
+        path.parent.name: path for path in here.glob("*/__init__.py")
+    }
+    return {name: found[name] for name in sorted(found) if not name.startswith("_")}
 
 
-def _listing(path: Path) -> Listing:
+def _listing(name: str, path: Path) -> Listing:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     values = {
         target.id: ast.literal_eval(node.value)
@@ -83,7 +88,7 @@ def _listing(path: Path) -> Listing:
         for target in node.targets
         if isinstance(target, ast.Name) and target.id in {"NEEDS", "MEASURES"}
     }
-    return Listing(path.stem, _first_line(ast.get_docstring(tree)), values["NEEDS"], values["MEASURES"])
+    return Listing(name, _first_line(ast.get_docstring(tree)), values["NEEDS"], values["MEASURES"])
 
 
 def _first_line(text: str | None) -> str:

@@ -9,9 +9,9 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from rai.audits import Audit
-from rai.audits._attention import MOST_READ, looked, rank_agreements
-from rai.audits._attention_exhibits import words
 from rai.audits.attention import MEASURES, NEEDS, measure
+from rai.audits.attention.exhibits import words
+from rai.audits.attention.seen import MOST_READ, looked, rank_agreements
 from rai.card import Card, Head
 from rai.models import bare
 from rai.models.torch_model import TorchModel

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from rai.audits import attribution
-from rai.audits._attribution_reasons import explained_sample
 from rai.audits._explained import main_output, question_of, sampled_rows
 from rai.audits._explained_cells import put_together
+from rai.audits.attribution.reasons import explained_sample
 from rai.card import Card, Column, Head
 from rai.evidence import Evidence
 from rai.subject import Data, Groups, Player, Subject, Vocabulary

@@ -13,7 +13,7 @@ from rai.audits import data
 from rai.audits._auc import cross_fitted_auc
 from rai.audits._lift import lift
 from rai.audits._predict import auc_of_counts, boosted_chances, folds, single_aucs, single_chances
-from rai.audits._repeats import row_keys
+from rai.audits.data.repeats import row_keys
 from rai.evidence import Evidence, Measurement
 
 Make = Callable[..., Any]

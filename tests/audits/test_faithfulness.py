@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from rai.audits import _faithfulness, faithfulness
-from rai.audits._faithfulness import Trial, Untried, case_of, measured, trial, tried
-from rai.audits._faithfulness_exhibits import BEATS, NO_BETTER, UNSURE, words
+from rai.audits import faithfulness
+from rai.audits.faithfulness import trials as trials_module
+from rai.audits.faithfulness.exhibits import BEATS, NO_BETTER, UNSURE, words
+from rai.audits.faithfulness.trials import Trial, Untried, case_of, measured, trial, tried
 from rai.card import Card, Head
 from rai.evidence import Measurement
 from rai.explainers import method
@@ -134,7 +135,7 @@ def test_a_method_whose_package_is_missing_is_untried(monkeypatch):
     def absent(_):
         raise ImportError("No module named 'captum'")
 
-    monkeypatch.setattr(_faithfulness, "explain_by", lambda name: absent)
+    monkeypatch.setattr(trials_module, "explain_by", lambda name: absent)
     (found,) = tried(case_of(subject_of(net(), rows=20)), ("shapley",))
     assert found == Untried("shapley", "a package is missing: No module named 'captum'")
 

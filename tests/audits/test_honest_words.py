@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rai.audits import calibration, data, fairness, performance
-from rai.audits._repeats import repeats
+from rai.audits.data.repeats import repeats
 from rai.evidence import Evidence
 
 Make = Callable[..., Any]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rai.audits import data as audit
-from rai.audits._descriptions import described
-from rai.audits._repeats import row_keys, whole_inputs
+from rai.audits.data.descriptions import described
+from rai.audits.data.repeats import row_keys, whole_inputs
 from rai.data import unlabelled
 from rai.evidence import Evidence, Measurement
 from rai.subject import Data, Subject

@@ -8,8 +8,8 @@ import pytest
 from sklearn import metrics
 
 from rai.audits import performance
-from rai.audits._classification import sweep_counts
-from rai.audits._regression import residuals
+from rai.audits.performance.classification import sweep_counts
+from rai.audits.performance.regression import residuals
 from rai.evidence import Curve, Heat, Measurement
 
 Make = Callable[..., Any]

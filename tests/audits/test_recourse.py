@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rai.audits import recourse
-from rai.audits._recourse_search import freedoms, sought
+from rai.audits.recourse.search import freedoms, sought
 from rai.card import Card, Column, Head
 from rai.subject import Data, Groups, Player, Subject
 

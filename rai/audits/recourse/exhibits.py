@@ -7,7 +7,7 @@ import numpy as np
 from rai.audits._exhibits import bars, percent
 from rai.audits._explained_cells import card_column, cell_text
 from rai.audits._lift import lift
-from rai.audits._recourse_search import Sought
+from rai.audits.recourse.search import Sought
 from rai.evidence import SMALLEST_CELL, Exhibit, Measurement, Table
 from rai.stats.proportions import proportion
 from rai.subject import Floats, Subject

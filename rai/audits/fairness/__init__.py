@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rai.audits._criteria import CRITERIA, RATES, SELECTION, Criterion, Rate, difference, ratio, tally
-from rai.audits._fairness_exhibits import Compared, Impact, gap_table, impact_table, rate_chart, score_chart
 from rai.audits._lift import hidden, joined, left_out, lift, lift_gap
-from rai.audits._ranking_gaps import ranking_evidence
-from rai.audits._residuals import residual_evidence
+from rai.audits.fairness.criteria import CRITERIA, RATES, SELECTION, Criterion, Rate, difference, ratio, tally
+from rai.audits.fairness.exhibits import Compared, Impact, gap_table, impact_table, rate_chart, score_chart
+from rai.audits.fairness.ranking_gaps import ranking_evidence
+from rai.audits.fairness.residuals import residual_evidence
 from rai.evidence import Evidence, Exhibit, Measurement
 from rai.stats.confusion import binary_counts
 from rai.stats.gaps import rate_ratio

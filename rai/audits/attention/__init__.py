@@ -5,9 +5,9 @@ explanation by itself: other maps can give the same answer (Jain & Wallace 2019,
 2019, arXiv:1908.04626; Serrano & Smith 2019, arXiv:1906.03731).
 """
 
-from rai.audits._attention import METHODS, Looked, agreement, looked, padding
-from rai.audits._attention_exhibits import exhibits
 from rai.audits._lift import undefined
+from rai.audits.attention.exhibits import exhibits
+from rai.audits.attention.seen import METHODS, Looked, agreement, looked, padding
 from rai.errors import InputError
 from rai.evidence import Evidence
 from rai.subject import Subject

@@ -11,10 +11,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from rai.audits import _faithfulness_exhibits as exhibits
 from rai.audits._explained import explained, sampled_rows
-from rai.audits._faithfulness import COMPLETE, Case, Trial, Untried, case_of, measured, tried
 from rai.audits._lift import guarded, joined, lift, undefined
+from rai.audits.faithfulness import exhibits
+from rai.audits.faithfulness.trials import COMPLETE, Case, Trial, Untried, case_of, measured, tried
 from rai.evidence import SMALLEST_CELL, Evidence, Exhibit, Measurement
 from rai.explainers.scaffolding import Scaffolding, recognised, scaffolding
 from rai.stats.means import mean_estimate

@@ -7,8 +7,8 @@ import numpy as np
 from rai.audits._composition import NO_GROUPS
 from rai.audits._exhibits import bars, spread
 from rai.audits._lift import joined, large_enough, lift, lift_gap, undefined
-from rai.audits._recourse_exhibits import change_exhibits
-from rai.audits._recourse_search import Sought, fixed_names, sought
+from rai.audits.recourse.exhibits import change_exhibits
+from rai.audits.recourse.search import Sought, fixed_names, sought
 from rai.evidence import Evidence, Measurement
 from rai.stats.bootstrap import DRAWS, interval
 from rai.stats.estimates import Estimate, undefined_gap

@@ -7,7 +7,6 @@ import numpy as np
 
 from rai.audits._auc import auc_estimate, cross_fitted_auc, wider
 from rai.audits._composition import NO_GROUPS, NO_LABELS
-from rai.audits._descriptions import WORDS, Words, described
 from rai.audits._exhibits import number
 from rai.audits._lift import large_enough, lift, undefined
 from rai.audits._predict import (
@@ -19,6 +18,7 @@ from rai.audits._predict import (
     single_chances,
     single_values,
 )
+from rai.audits.data.descriptions import WORDS, Words, described
 from rai.evidence import Evidence, Measurement, Table
 from rai.stats.estimates import Estimate
 from rai.stats.means import r2_estimate

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from rai.audits._exhibits import floats, number
-from rai.audits._faithfulness import Case, Trial, Untried
+from rai.audits.faithfulness.trials import Case, Trial, Untried
 from rai.evidence import Curve, Heat, Line, Measurement, Table
 from rai.explainers import quality
 from rai.explainers.deletion import GRID, fall

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rai.audits._attribution_reasons import Explained
+from rai.audits.attribution.reasons import Explained
 from rai.evidence import SMALLEST_CELL, Exhibit, Overlay
 from rai.subject import Bools, Data, Floats, Subject
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rai.audits._attention import Looked
 from rai.audits._exhibits import bars, number, spread
+from rai.audits.attention.seen import Looked
 from rai.errors import plain
 from rai.evidence import SMALLEST_CELL, Bars, Heat, Measurement, Table
 from rai.explainers.parts import vocabulary_of

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rai.audits._attribution_reasons import DRAWS, Draws, Reasons, resampled
 from rai.audits._exhibits import bars, percent
 from rai.audits._lift import lift, undefined
+from rai.audits.attribution.reasons import DRAWS, Draws, Reasons, resampled
 from rai.evidence import Bars, Evidence, Measurement, Text
 from rai.stats.estimates import Estimate
 from rai.subject import Floats

@@ -4,11 +4,11 @@ Of a classifier: how often its class is right, and how well its probabilities pu
 regression: how far its values lie off (EU AI Act Art. 15(1); NIST AI RMF MEASURE 2.3).
 """
 
-from rai.audits._classification import METHOD as CLASSIFICATION
-from rai.audits._classification import classification
 from rai.audits._lift import joined
-from rai.audits._regression import METHOD as REGRESSION
-from rai.audits._regression import regression
+from rai.audits.performance.classification import METHOD as CLASSIFICATION
+from rai.audits.performance.classification import classification
+from rai.audits.performance.regression import METHOD as REGRESSION
+from rai.audits.performance.regression import regression
 from rai.evidence import Evidence
 from rai.subject import Subject
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from rai.audits._exhibits import bars, spread
-from rai.audits._fairness_exhibits import mean_gap_table
 from rai.audits._lift import joined, large_enough, lift, lift_gap, undefined
+from rai.audits.fairness.exhibits import mean_gap_table
 from rai.evidence import SMALLEST_CELL, Evidence, Measurement
 from rai.stats.estimates import Gap, undefined_gap
 from rai.stats.means import mean_estimate, mean_gap

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rai.audits._criteria import Rate
 from rai.audits._exhibits import bars, figure, number, percent, spread
 from rai.audits._lift import hidden, shown
+from rai.audits.fairness.criteria import Rate
 from rai.evidence import Bars, Curve, Line, Measurement, Table
 from rai.stats.significance import holm
 from rai.subject import Floats, Groups

@@ -6,7 +6,7 @@ import numpy as np
 
 from rai.audits._exhibits import line, number, percent
 from rai.audits._lift import hidden, lift, shown, undefined
-from rai.audits._per_class import balanced, named, per_class, visible
+from rai.audits.performance.per_class import balanced, named, per_class, visible
 from rai.evidence import Curve, Evidence, Heat, Line, Measurement
 from rai.stats.calibration import class_log_loss, log_loss_estimate
 from rai.stats.confusion import METRICS, confusion_matrix

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rai.audits._attribution_reasons import LEAST_OCCURRENCES, Reasons
 from rai.audits._exhibits import number
 from rai.audits._explained_cells import unordered
 from rai.audits._lift import hidden
+from rai.audits.attribution.reasons import LEAST_OCCURRENCES, Reasons
 from rai.evidence import Exhibit, Heat, Tokens
 from rai.subject import Floats, Subject
 

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from rai.audits._attribution_exhibits import direction_heat, spread_heat, time_heat, word_strip
-from rai.audits._attribution_groups import group_evidence
-from rai.audits._attribution_images import overlays
-from rai.audits._attribution_importance import Ranked, importance_evidence, joined_evidence, ranked
-from rai.audits._attribution_reasons import Explained, explained_sample, too_wide
-from rai.audits._attribution_typical import typical_tables
 from rai.audits._lift import joined, undefined
+from rai.audits.attribution.exhibits import direction_heat, spread_heat, time_heat, word_strip
+from rai.audits.attribution.groups import group_evidence
+from rai.audits.attribution.images import overlays
+from rai.audits.attribution.importance import Ranked, importance_evidence, joined_evidence, ranked
+from rai.audits.attribution.reasons import Explained, explained_sample, too_wide
+from rai.audits.attribution.typical import typical_tables
 from rai.evidence import Evidence, Exhibit
 from rai.subject import Subject
 

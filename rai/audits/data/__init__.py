@@ -6,11 +6,11 @@ may have been trained on, for columns that give the label away, and for inputs t
 """
 
 from rai.audits._composition import composition, label_rates, representation
-from rai.audits._descriptions import WORDS
-from rai.audits._leaks import columns_of, label_leak, proxies, score_leaks
 from rai.audits._lift import joined
-from rai.audits._missing import missingness
-from rai.audits._repeats import constant_columns, repeats
+from rai.audits.data.descriptions import WORDS
+from rai.audits.data.leaks import columns_of, label_leak, proxies, score_leaks
+from rai.audits.data.missing import missingness
+from rai.audits.data.repeats import constant_columns, repeats
 from rai.evidence import Evidence, Text
 from rai.subject import Subject
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rai.audits._attribution_importance import UNMOVED, Ranked
 from rai.audits._auc import WIDER
 from rai.audits._lift import guarded, large_enough, undefined
 from rai.audits._predict import bins, categorical, folds, player_codes, single_aucs
+from rai.audits.attribution.importance import UNMOVED, Ranked
 from rai.evidence import Measurement
 from rai.subject import Data, Floats, Groups, Ints, Subject
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rai.audits._attribution_reasons import BACKGROUND, LEAST_OCCURRENCES
 from rai.audits._exhibits import number
 from rai.audits._explained import question_of
 from rai.audits._explained_cells import card_column, cell_text, put_together, unordered
 from rai.audits._predict import player_codes
+from rai.audits.attribution.reasons import BACKGROUND, LEAST_OCCURRENCES
 from rai.evidence import Table
 from rai.explainers import Attribution, method
 from rai.subject import Bools, Floats, Ints, Subject

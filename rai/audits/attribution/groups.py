@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rai.audits._attribution_importance import Ranked
-from rai.audits._attribution_proxies import proxy_reliance
-from rai.audits._attribution_reasons import Reasons
 from rai.audits._composition import NO_GROUPS
 from rai.audits._exhibits import number, percent
 from rai.audits._lift import joined, large_enough, lift_gap, undefined
+from rai.audits.attribution.importance import Ranked
+from rai.audits.attribution.proxies import proxy_reliance
+from rai.audits.attribution.reasons import Reasons
 from rai.evidence import Evidence, Heat, Measurement
 from rai.stats.estimates import Gap, undefined_gap
 from rai.stats.profiles import Profiles, profile_gap, share_profiles
