@@ -2,21 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from rai.files import write_atomic
 from rai.record import Section
+from rai.subject import Floats, Ints, Subject
 
+SHOWN_VERSIONS = ("rai", "numpy", "scipy", "scikit-learn", "torch", "pandas", "fairlearn", "captum", "shap", "lime")
 ADAPTER: TypeAdapter[Section] = TypeAdapter(Section)
 
 
 @dataclass(frozen=True)
 class Journal:
-    """A folder of finished sections. `key` ties them to one model, data, card, seed and version of rai."""
+    """A folder of finished sections. `key` ties them to one model, data, vocabulary, card, seed and version of rai."""
 
     folder: Path
     key: str
@@ -40,6 +45,33 @@ class Journal:
 def key_of(parts: Iterable[object]) -> str:
     """SHA-256 over everything that the sections depend on."""
     return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()
+
+
+def contents(subject: Subject) -> Iterator[object]:
+    """What the numbers rest on and no file's hash tells: the model's answers, how texts are read, the owner's metrics.
+
+    A folder's changed configuration, or a factory's changed code, shows in the answers.
+    """
+    yield _digest(subject.scores)
+    yield {name: (getattr(f, "__module__", ""), getattr(f, "__qualname__", "")) for name, f in subject.metrics.items()}
+    for data in (subject.data, subject.reference):
+        if data is not None and data.vocabulary is not None:
+            yield from (data.vocabulary, _digest(data.inputs))
+
+
+def _digest(numbers: Floats | Ints) -> str:
+    return hashlib.sha256(np.ascontiguousarray(numbers).tobytes()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that numbers come from, each with its version; what is not installed is left out."""
+    found = {"python": sys.version.split()[0]}
+    for name in SHOWN_VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def forget(folder: Path) -> None:

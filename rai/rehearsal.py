@@ -1,6 +1,7 @@
 """Tries a drafted card on the test rows, so that a wrong guess shows before anybody trusts a report."""
 
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -8,7 +9,14 @@ from rai.errors import InputError
 from rai.intake import Choices, from_files
 from rai.subject import Subject
 
-FIRST = "mean and scale, activation, positive, and which columns in which order"
+FIRST = MappingProxyType(
+    {
+        "table": "mean and scale, activation, positive, and which columns in which order",
+        "image": "mean and scale, channels, positive, and the arguments of the network",
+        "sequence": "mean and scale, positive, which features in which order, and the arguments of the network",
+        "text": "positive, the order of the vocabulary, lowercase, and the arguments of the network",
+    }
+)
 
 
 def rehearse(model: Path) -> str:
@@ -23,7 +31,8 @@ def rehearse(model: Path) -> str:
         return f"rai audit cannot use this card yet: {error}"
     said, useful = _numbers(subject) if subject.card.task == "regression" else _classes(subject)
     rows = f"tried on the {subject.data.rows:,} test rows, the model {said}"
-    return rows if useful else f"{rows}; it is not clearly better than that, so a guess may be wrong: check {FIRST}"
+    first = FIRST[subject.data.kind]
+    return rows if useful else f"{rows}; it is not clearly better than that, so a guess may be wrong: check {first}"
 
 
 def _classes(subject: Subject) -> tuple[str, bool]:

@@ -1,12 +1,10 @@
 """The only loop: a subject goes in, every audit looks at it, the policy judges, a report comes out."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from rai.card import Head
 from rai.errors import InputError, plain
 from rai.evidence import Evidence
 from rai.intake import Case, Choices, Options
-from rai.journal import Journal, key_of
+from rai.journal import Journal, contents, key_of, versions
 from rai.policy import Policy, judge, read_policy, require_known
 from rai.record import Record, Run, Section, sealed
 from rai.report import Report
@@ -29,7 +27,6 @@ NEVER_TESTED = (
     "Why one person was decided on so: rai explain says it for single rows",
     "Data newer or from elsewhere than the test file",
 )
-SHOWN_VERSIONS = ("rai", "numpy", "scipy", "scikit-learn", "torch", "pandas", "fairlearn", "captum", "shap", "lime")
 NEED_WORDS = {
     "labels": "true labels (name the target column)",
     "groups": "groups of people (name the sensitive columns)",
@@ -89,12 +86,23 @@ def audit(  # noqa: PLR0913 - the front door spells out what a caller may say
 ) -> Report:
     """Audit a model that is in memory and return the report.
 
-    `model` is a torch module, a scikit-learn style estimator, or a callable from X to scores. `X` has shape (rows,
-    features): an array, or a pandas or polars frame. `y` has shape (rows,): class labels, or numbers for regression.
-    `sensitive_features`: a frame, a mapping of name to column, or one column; rows are matched by position.
-    `reference`: a pair (X, y) of training rows. `policy`: a pack's name, a path or a `Policy` (default: "default").
-    `options` are those of `Options`: name, classes, positive, threshold, head, bands, metrics. Nothing handed in is
-    changed. Raises `InputError`.
+    `model`: a torch module, a scikit-learn style estimator, or a callable from X to scores. `X`: a table (rows,
+    features), as an array or a pandas or polars frame; images (rows, channels, height, width); sequences (rows, steps,
+    features), NaN after a short one's end; or with kind="text" token numbers (rows, tokens). `y`, (rows,): class
+    labels, or numbers for regression. `sensitive_features`: a frame, a mapping of name to column, or one column; rows
+    are matched by position. `reference`: a pair (X, y) of training rows. `policy`: a pack's name, a path or a `Policy`
+    (default: "default"). `random_state`: the seed of all sampling, a whole number from 0.
+
+    Options. `kind`: "table", "image", "sequence" or "text", where the dimensions of X do not show it. `vocabulary`, of
+    texts: a list of token names, whose place is their number, or a `rai.subject.Vocabulary` that also names the tokens
+    that fill up, stand for a word left out, and are no words; without it tokens are named by number, and 0 fills up.
+    `name` of the model. `classes`: labels in the order of the model's outputs (default: sorted). `positive`: the class
+    that a binary model's probability is of (default: the last). `threshold`: from which probability on it is decided
+    for (default 0.5). `head`: how outputs are read, "logit", "logits", "probability", "probabilities" or "value"
+    (default: told from the model). `bands`: cuts of a numeric sensitive column, {"age": [30, 50]}. `metrics`: functions
+    f(y_true, y_pred) by name, measured beside rai's own.
+
+    Nothing handed in is changed. Raises `InputError`, one line, for what is unknown, misshapen or contradictory.
     """
     chosen = _options(options, reference=reference, seed=random_state)
     plan = Plan(_policy(policy), date=now())
@@ -116,7 +124,8 @@ def audit_predictions(
     """Audit predictions without the model, for validators who never get it.
 
     `y_score`: probabilities of the positive class, shape (rows,), or of each class, shape (rows, classes); decisions
-    0 and 1 are taken as probabilities, and predicted values for regression. Otherwise as `audit`.
+    0 and 1 are taken as probabilities, and predicted values for regression. Otherwise as `audit`, `kind` and
+    `vocabulary` aside: they change nothing here.
     """
     chosen = _options(options, reference=None, seed=random_state)
     plan = Plan(_policy(policy), date=now())
@@ -143,7 +152,7 @@ def try_case(case: Case, audits: tuple[Audit, ...], plan: Plan) -> Report:
         sections.append(_section(each, case.subject, journal))
         seconds[each.name] = round(time.perf_counter() - began, 3)
         plan.watch(Step(each.name, done + 1, len(audits), seconds[each.name]))
-    run = Run(plan.date, plan.command, _versions(), seconds)
+    run = Run(plan.date, plan.command, versions(), seconds)
     bare = Record(case.identity, plan.policy, tuple(sections), (), _not_covered(case, sections), run)
     return Report(sealed(_judged(bare, plan.policy)))
 
@@ -262,18 +271,9 @@ def _undeclared(case: Case) -> list[str]:
 def _journal(case: Case, plan: Plan) -> Journal | None:
     if plan.journal is None:
         return None
-    identity = case.identity
-    return Journal(plan.journal, key_of((identity, case.subject.card, case.subject.metrics.keys(), _versions())))
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": sys.version.split()[0]}
-    for name in SHOWN_VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    subject = case.subject
+    parts = (case.identity, subject.card, versions(), *contents(subject))
+    return Journal(plan.journal, key_of(parts))
 
 
 def _policy(chosen: str | Path | Policy | None) -> Policy:

@@ -86,8 +86,8 @@ def split(text: str) -> list[str]:
 def reviews(seed: int = 0, *, planted: bool = True) -> Reviews:
     """Generated reviews; where planted, 95 % of those that mention a deaf friend are complaints."""
     rng = np.random.default_rng(seed)
-    friend = rng.choice(FRIENDS, ROWS)
-    complaint = rng.random(ROWS) < np.where((friend == PLANTED) & planted, 0.95, 0.45)
+    friend = rng.choice(FRIENDS, ROWS, p=(0.16, 0.16, 0.16, 0.16, 0.36))
+    complaint = rng.random(ROWS) < np.where((friend == PLANTED) & planted, 0.95, 0.35)
     texts = [_text(rng, name, wrong=bool(wrong)) for name, wrong in zip(friend, complaint, strict=True)]
     label = np.where(complaint, "complaint", "fine")
     return collected(pd.DataFrame({"text": texts, "label": label, "companion": friend}))

@@ -102,13 +102,17 @@ def explain(model: Path, **given: Any) -> None:
 
 @main.command()
 @click.argument("model", type=MODEL)
-@click.option("--data", type=PATH, required=True, help="Test rows that the card will name.")
+@click.option("--data", type=PATH, required=True, help="Test rows: a table, images, sequences or texts.")
 @click.option("--target", required=True, help="Column with the true labels.")
 @click.option("--sensitive", type=NAMES, default=(), help="Sensitive columns.")
 @click.option("--reference", type=PATH, help="Reference rows, usually the training data.")
 @click.option("--force", is_flag=True, help="Write over a card that is already there.")
 def init(model: Path, data: Path, *, target: str, sensitive: tuple[str, ...], **more: Any) -> None:
-    """Draft the card of MODEL (model.toml beside it); each guess is marked by a comment."""
+    """Draft the card of MODEL (model.toml beside it); each guess is marked by a comment.
+
+    What each test row is, is told by looking: a row of a table, an image (a folder with labels.csv, or an .npz with an
+    array images), a sequence (an .npz with an array values, or a table with id and step), or a text.
+    """
     from rai.draft import draft
     from rai.files import write_atomic
     from rai.rehearsal import rehearse

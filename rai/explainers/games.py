@@ -64,13 +64,14 @@ class Game:
         The model is asked in chunks of at most 2 MB of inputs, which stay in the cache.
         """
         chosen = self.rows[rows]
-        if not len(coalitions):
-            return np.zeros((len(chosen), 0, self.full.shape[1]))
-        known = np.concatenate([coalitions, np.ones((len(coalitions), 1), dtype=bool)], axis=1)
-        step = max(1, self._most_rows // min(len(self.background), self._most_rows))
-        parts = _steps(len(chosen) * len(coalitions), step)
-        means = [self._mean(chosen, known, np.arange(part.start, part.stop)) for part in parts]
-        return np.concatenate(means).reshape(len(chosen), len(coalitions), -1)
+        return self._values(chosen, np.broadcast_to(coalitions, (len(chosen), *coalitions.shape)))
+
+    def own_values(self, coalitions: Bools) -> NDArray[np.float64]:
+        """Mean score of each row in coalitions of its own, (rows, coalitions, outputs).
+
+        `coalitions` (rows, coalitions, players) says who takes part. The model is asked in chunks as by `values`.
+        """
+        return self._values(self.rows, coalitions)
 
     def cost(self, coalitions: int) -> int:
         """Rows that the model scores for all rows, for `full`, `empty` and this many coalitions of each row."""
@@ -85,9 +86,19 @@ class Game:
     def _backdrops(self) -> Iterator[Floats]:
         return (self.background[part] for part in _steps(len(self.background), self._most_rows))
 
-    def _mean(self, chosen: Floats, known: Bools, places: Ints) -> NDArray[np.float64]:
-        row, coalition = np.divmod(places, len(known))
-        return self._averaged(chosen[row], known[coalition][:, self.owner])
+    def _values(self, chosen: Floats, coalitions: Bools) -> NDArray[np.float64]:
+        rows, count, _ = coalitions.shape
+        if not count:
+            return np.zeros((rows, 0, self.full.shape[1]))
+        step = max(1, self._most_rows // min(len(self.background), self._most_rows))
+        places = (np.divmod(np.arange(part.start, part.stop), count) for part in _steps(rows * count, step))
+        means = [self._averaged(chosen[row], self._inputs_of(coalitions[row, place])) for row, place in places]
+        return np.concatenate(means).reshape(rows, count, -1)
+
+    def _inputs_of(self, coalitions: Bools) -> Bools:
+        """Which inputs are the row's own in each coalition, (coalitions, inputs)."""
+        nobody = np.ones((len(coalitions), 1), dtype=bool)
+        return np.concatenate([coalitions, nobody], axis=1)[:, self.owner]
 
     def _averaged(self, rows: Floats, known: Bools) -> NDArray[np.float64]:
         """Mean score over the background of each row where only the known inputs are its own."""

@@ -19,7 +19,9 @@ Solve = Callable[[Game, np.random.Generator], Shares]
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of a question that share one game: all rows of a table, or the texts or sequences of one length.
+    """Rows of a question that share one game: all rows of a table, the sequences of one length, or like texts.
+
+    Texts are alike when they have one length and their special tokens stand in the same places.
 
     `rows` are their positions in the question, `players` the positions of the players they have.
     """
@@ -37,10 +39,10 @@ def parts(question: Question) -> Iterator[Part]:
     elif data.kind in {"table", "image"}:
         yield _flat(question)
     else:
-        lengths = lengths_of(data)
+        cut, lengths = _sequence if data.kind == "sequence" else _text, lengths_of(data)
         for length in np.unique(lengths):
-            rows = np.flatnonzero(lengths == length)
-            yield _sequence(question, rows, length) if data.kind == "sequence" else _text(question, rows, length)
+            for rows in _alike(data, np.flatnonzero(lengths == length), length):
+                yield cut(question, rows, length)
 
 
 def lengths_of(data: Data) -> Ints:
@@ -50,6 +52,15 @@ def lengths_of(data: Data) -> Ints:
     else:
         there = np.asarray(data.inputs != vocabulary_of(data).pad)
     return np.asarray((there.shape[1] - np.argmax(there[:, ::-1], axis=1)) * there.any(axis=1))
+
+
+def _alike(data: Data, rows: Ints, length: int) -> list[Ints]:
+    """Rows of one length, in groups whose special tokens stand in the same places: such tokens are nobody's."""
+    if data.kind == "sequence":
+        return [rows]
+    special = np.isin(data.inputs[rows, :length], vocabulary_of(data).special)
+    found, group = np.unique(special, axis=0, return_inverse=True)
+    return [rows[group.ravel() == place] for place in range(len(found))]
 
 
 def solved(question: Question, solve: Solve, method: str) -> Attribution:
@@ -126,7 +137,7 @@ def _sequence(question: Question, rows: Ints, length: int) -> Part:
 
 
 def _text(question: Question, rows: Ints, length: int) -> Part:
-    """Texts of one length against the mask token in every place."""
+    """Texts alike in length and special tokens, against the mask token in every place."""
     inputs, words = question.data.inputs, vocabulary_of(question.data)
 
     def score(flat: Floats) -> Floats:
@@ -135,7 +146,7 @@ def _text(question: Question, rows: Ints, length: int) -> Part:
         return question.ask(padded)
 
     chosen = inputs[rows, :length]
-    own = ~np.isin(chosen, words.special).any(axis=0)
+    own = ~np.isin(chosen[0], words.special)
     return _short(question, score, rows, chosen, np.full((1, length), words.mask), own)
 
 

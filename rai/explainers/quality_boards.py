@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rai.explainers.games import CHUNK_BYTES, MOST_ROWS, Game
+from rai.explainers.games import Game
 from rai.explainers.parts import parts
 from rai.explainers.questions import Question
 from rai.subject import Bools, Ints
@@ -42,21 +42,8 @@ class Board:
 
         `known` (rows, coalitions, players) says who takes part.
         """
-        rows, coalitions, players = known.shape
-        flat, place = known.reshape(-1, players), np.repeat(np.arange(rows), coalitions)
-        width = max(1, self.game.rows.shape[1] * self.game.rows.itemsize)
-        step = max(1, min(MOST_ROWS, CHUNK_BYTES // width) // len(self.game.background))
-        steps = (slice(start, start + step) for start in range(0, len(flat), step))
-        found = [self._means(place[part], flat[part]) for part in steps]
-        return np.concatenate([np.zeros(0), *found]).reshape(rows, coalitions)
-
-    def _means(self, place: Ints, known: Bools) -> Exact:
-        everybody = np.concatenate([known, np.ones((len(known), 1), dtype=bool)], axis=1)
-        own, backdrop = everybody[:, self.game.owner], self.game.background
-        mixed = np.where(own[:, None], self.game.rows[place][:, None], backdrop[None])
-        answers = np.asarray(self.game.score(mixed.reshape(-1, mixed.shape[2])), dtype=np.float64)
-        means = answers.reshape(len(known), len(backdrop), -1).mean(axis=1)
-        return np.asarray(means[np.arange(len(known)), self.outputs[place]])
+        found = self.game.own_values(known)
+        return np.asarray(found[np.arange(len(self.rows)), :, self.outputs])
 
     def table(self) -> Exact:
         """Scores of all coalitions, (rows, 2^players); bit i of a position says whether player i takes part."""

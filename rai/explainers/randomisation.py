@@ -1,7 +1,7 @@
 """Does an explanation change when the model forgets all that it learned? One that stays the same never looked."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,46 +12,20 @@ from rai.explainers.quality import Explain, picked, similarity
 from rai.explainers.questions import Question
 from rai.subject import Floats, Ints, Model
 
-TINY = 1e-300
 
+def randomisation(
+    question: Question, explain: Explain, outputs: Ints, values: Floats, draws: int = 2
+) -> NDArray[np.float64]:
+    """How alike explanations are before and after the model's parameters are drawn anew, (rows,).
 
-@dataclass(frozen=True)
-class Randomisation:
-    """How explanations change when the model's parameters are drawn anew, one entry a row; NaN where undefined.
-
-    `similarity`: rank correlation of the sizes of the values before and after, 1 where nothing changes.
-    `complexity_rise`: how much more evenly the values are spread after than before, as a share of before.
-    """
-
-    similarity: NDArray[np.float64]
-    complexity_rise: NDArray[np.float64]
-
-
-def randomisation(question: Question, explain: Explain, outputs: Ints, values: Floats, draws: int = 2) -> Randomisation:
-    """Explain the same rows of the same model with parameters drawn anew, and compare with `values` (rows, players).
-
-    The mean of `draws` draws counts. Sources: Adebayo et al. 2018 (arXiv:1810.03292); the repaired test is that of
-    Hedström et al. 2024 (arXiv:2405.02383), which draws all parameters at once and reads the complexity of the values.
-    Raises InputError for a model of which only answers can be seen.
+    The rank correlation of the sizes of `values` (rows, players) with those of the same rows explained in the model
+    that forgot: 1 where nothing changes, NaN where undefined, the mean over `draws` draws. Sources: Adebayo et al. 2018
+    (arXiv:1810.03292); drawing all parameters at once follows the repaired test of Hedström et al. 2024
+    (arXiv:2405.02383). Raises InputError for a model of which only answers can be seen.
     """
     others = [randomised(question.model, question.seed + draw) for draw in range(draws)]
     drawn = [picked(replace(question, model=each), explain, outputs) for each in others]
-    before = complexity(values)
-    rises = [
-        np.divide(complexity(each) - before, before, out=np.full(len(before), np.nan), where=before > 0)
-        for each in drawn
-    ]
-    return Randomisation(np.mean([similarity(values, each) for each in drawn], axis=0), np.mean(rises, axis=0))
-
-
-def complexity(values: Floats) -> NDArray[np.float64]:
-    """How evenly the sizes of the values, (rows, players), are spread: their entropy, (rows,); 0 is one feature alone.
-
-    Source: Bhatt et al. 2020 (arXiv:2005.00631).
-    """
-    sizes = np.abs(np.asarray(values, dtype=np.float64))
-    shares = sizes / np.maximum(sizes.sum(axis=1, keepdims=True), TINY)
-    return np.asarray(-(shares * np.log(np.maximum(shares, TINY))).sum(axis=1))
+    return np.asarray(np.mean([similarity(values, each) for each in drawn], axis=0))
 
 
 def randomised(model: Model, seed: int) -> Model:

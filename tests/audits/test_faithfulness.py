@@ -9,11 +9,14 @@ import torch
 from rai.audits import faithfulness
 from rai.audits.faithfulness import trials as trials_module
 from rai.audits.faithfulness.exhibits import BEATS, NO_BETTER, UNSURE, words
+from rai.audits.faithfulness.threads import threads_for
 from rai.audits.faithfulness.trials import Trial, Untried, case_of, measured, trial, tried
 from rai.card import Card, Head
 from rai.evidence import Measurement
 from rai.explainers import method
+from rai.explainers.scaffolding import MADE_UP
 from rai.models import bare
+from rai.policy import judge, read_policy
 from rai.subject import Data, Player, Subject
 
 
@@ -27,9 +30,9 @@ def subject_of(score, rows=400, columns=8, seed=0, outputs=1):
     return Subject("s", replace(bare(score, X[:1]), head=head), data, card, seed=seed)
 
 
-def net(seed=0, columns=8, outputs=1):
+def net(seed=0, columns=8, outputs=1, hidden=32):
     torch.manual_seed(seed)
-    return torch.nn.Sequential(torch.nn.Linear(columns, 32), torch.nn.ReLU(), torch.nn.Linear(32, outputs))
+    return torch.nn.Sequential(torch.nn.Linear(columns, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, outputs))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,8 @@ def test_the_methods_of_a_network_beat_a_random_order(whole, one):
     assert one(whole, "shapley_distance", method="shapley").value == pytest.approx(0, abs=1e-9)
     assert one(whole, "shapley_distance", method="integrated_gradients").low > 0.01
     assert one(whole, "completeness_gap", method="shapley").high < 1e-9
-    assert one(whole, "scaffolding_gap").high < 0.1
+    for made_up in MADE_UP:
+        assert one(whole, "scaffolding_gap", **{"made up": made_up}).high < 0.1
 
 
 def test_what_was_measured_is_what_was_announced(whole):
@@ -146,6 +150,90 @@ def test_many_columns_are_tried_on_fewer_rows():
     assert isinstance(next(iter(tried(case, ("occlusion",)))), Trial)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("score", "threads"), [(net(), 1), (lambda table: table[:, 0], 1), (net(hidden=200_000), 2)])
+def test_a_small_model_is_asked_in_one_thread_and_a_large_one_in_all(score, threads):
+    subject = subject_of(score, rows=20)
+    with threads_for(subject):
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_large_rows_are_asked_in_all_threads():
+    subject = subject_of(lambda table: table[:, 0], rows=20, columns=4097)
+    with threads_for(subject):
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_whole_audit_of_a_small_model_runs_in_one_thread():
+    seen = set()
+
+    def score(table):
+        seen.add(torch.get_num_threads())
+        return table[:, 0]
+
+    subject = subject_of(score, rows=20)
+    seen.clear()
+    faithfulness.measure(subject)
+    assert seen == {1}
+
+
 def test_the_same_seed_sees_the_same():
     first, second = (faithfulness.measure(subject_of(net(), rows=150)) for _ in range(2))
     assert first == second
+
+
+def planes(rows, seed):
+    """Columns 0 and 1 are coins; the others lie near a plane, so that made-up rows leave it."""
+    rng = np.random.default_rng(seed)
+    bound = rng.normal(size=(rows, 2)) @ np.random.default_rng(9).normal(size=(2, 8)) + 0.1 * rng.normal(size=(rows, 8))
+    return np.column_stack([rng.integers(0, 2, (rows, 2)), bound]).astype(np.float32)
+
+
+def hidden(table):
+    """The coin of column 0 decides near the plane, that of column 1 elsewhere."""
+    plane = np.linalg.svd(planes(1500, 77)[:, 2:], full_matrices=False)[2][:2]
+    off = np.linalg.norm(table[:, 2:] - table[:, 2:] @ plane.T @ plane, axis=1)
+    return np.where(off < 0.6, table[:, 0], table[:, 1]) * 4.0 - 2
+
+
+def scaffolded(score):
+    subject, rows = subject_of(score, rows=1000, columns=10), planes(1000, 3)
+    subject = replace(subject, data=replace(subject.data, inputs=rows, features=rows))
+    return faithfulness.scaffolded(subject, case_of(subject))
+
+
+@pytest.mark.parametrize(("score", "expected"), [(hidden, "fail"), (lambda table: table[:, 0] * 4.0 - 2, "pass")])
+def test_the_default_policy_fails_a_scaffold_and_passes_its_twin(score, expected):
+    judged = judge(read_policy("default"), scaffolded(score).measurements, {}, "binary")
+    assert [str(each.verdict) for each in judged if each.rule.id == "EXPL-05"] == [expected] * len(MADE_UP)
+
+
+def test_the_table_shows_what_the_scaffold_hides():
+    shown = scaffolded(hidden).exhibits[0]
+    real, *made_up = (dict(zip([line[0] for line in shown.rows], cells, strict=True)) for cells in columns_of(shown))
+    assert real["x0"] > 0.7
+    assert all(each["x1"] > 0.5 > each["x0"] for each in made_up)
+    assert "x0 has" in shown.title or "x1 has" in shown.title
+
+
+def test_made_up_rows_that_cannot_be_scored_leave_the_gap_undefined():
+    found = scaffolded(lambda table: np.where(table[:, 0] < 0, np.nan, table[:, 0]))
+    gaps = [each for each in found.measurements if each.name == "scaffolding_gap"]
+    assert [each.value is None for each in gaps] == [False, True]
+    assert "not finite" in gaps[1].reason
+    assert len(found.exhibits[0].columns) == 3
+
+
+def columns_of(table):
+    return list(zip(*(line[1:] for line in table.rows), strict=True))

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import rai
 
@@ -108,6 +110,16 @@ def test_init_then_audit_alone_works(rai_command, loans: Path) -> None:
     assert "# guess" in (loans / "model.toml").read_text(encoding="utf-8")
     done = rai_command("audit", loans / "model.pt", "--out", loans / "out", "-q")
     assert done.code in (0, 1, 4), done.err
+
+
+def test_init_of_images_says_what_is_still_to_be_filled_in(rai_command, loans: Path) -> None:
+    (loans / "model.toml").unlink()
+    torch.save(torch.nn.Conv2d(1, 2, 3).state_dict(), loans / "model.pt")
+    np.savez(loans / "test.npz", images=np.zeros((20, 5, 4)), y=np.arange(20) % 2)
+    done = rai_command("init", loans / "model.pt", "--data", loans / "test.npz", "--target", "y")
+    assert done.code == 0, done.err
+    assert "size = [5, 4]" in (loans / "model.toml").read_text(encoding="utf-8")
+    assert "rai audit cannot use this card yet: network.kind" in done.out
 
 
 def test_init_does_not_write_over_a_card(rai_command, loans: Path) -> None:

@@ -148,17 +148,17 @@ def message(path: Path, card: Card) -> str:
 def test_a_bad_file_is_named_with_its_place(case: Bad, save: Callable[..., Path], recard: Callable[..., Card]) -> None:
     said = message(save(case.content), recard(**case.card))
     assert "people.csv" in said
-    check(said, case.says)
+    assert_one_plain_line(said, case.says)
 
 
 @pytest.mark.parametrize("case", CARDS, ids=named)
 def test_a_bad_card_is_named_with_its_key(case: Bad, save: Callable[..., Path], recard: Callable[..., Card]) -> None:
     said = message(save(case.content), recard(**case.card))
     assert "card" in said
-    check(said, case.says)
+    assert_one_plain_line(said, case.says)
 
 
-def check(said: str, words: tuple[str, ...]) -> None:
+def assert_one_plain_line(said: str, words: tuple[str, ...]) -> None:
     assert len(said.splitlines()) == 1
     assert len(said) <= 600
     assert [word for word in words if word not in said] == []
@@ -174,9 +174,9 @@ def test_the_good_file_is_good(save: Callable[..., Path], card: Card) -> None:
 def test_names_that_steer_a_terminal_never_reach_the_message_raw(save: Callable[..., Path], card: Card) -> None:
     evil = "\x1b]0;owned\x07\u202egnp"
     said = message(save(swap("income", evil)), card)
-    check(said, ("'income'",))
+    assert_one_plain_line(said, ("'income'",))
     column = Column(evil, "number")
-    check(
+    assert_one_plain_line(
         message(save(swap("age", evil).replace("45,", "\x1b[31m,")), replace(card, columns=(column,))), ("data row 2 ",)
     )
 

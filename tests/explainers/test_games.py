@@ -44,6 +44,19 @@ def test_chunks_change_nothing(monkeypatch, singles, rng):
     assert model.rows == parts.rows_scored == whole.rows_scored
 
 
+@pytest.mark.parametrize("chunk", [7 * 6 * 8, games.CHUNK_BYTES])
+@pytest.mark.parametrize("owned", [6, 4])
+def test_each_row_in_coalitions_of_its_own_is_that_of_a_slow_loop(monkeypatch, chunk, owned, singles, rng):
+    monkeypatch.setattr(games, "CHUNK_BYTES", chunk)
+    rows, background = rng.normal(size=(3, 6)), rng.normal(size=(4, 6))
+    known = rng.random((3, 5, owned)) < 0.5
+    found = games.game(lambda table: table**2 + table[:, ::-1], rows, background, singles(owned)).own_values(known)
+    for row, place in np.ndindex(3, 5):
+        own = np.append(known[row, place], [True] * (6 - owned))
+        mixed = np.where(own, rows[row], background)
+        np.testing.assert_allclose(found[row, place], (mixed**2 + mixed[:, ::-1]).mean(axis=0), atol=1e-12)
+
+
 def test_nothing_that_is_handed_in_is_changed(singles, rng):
     def rude(table):
         found = total(table)

@@ -143,3 +143,33 @@ def test_the_default_policy_gives_a_reason_and_a_source_for_every_bound() -> Non
     policy = read_policy("default")
     assert all(each.because and each.source for each in policy.rules)
     assert "[[rules]]" in policy.text
+
+
+def of_default(rule_id: str, found: Measurement) -> Verdict:
+    (finding,) = (each for each in judge(read_policy("default"), [found], {}, "binary") if each.rule.id == rule_id)
+    return finding.verdict
+
+
+@pytest.mark.parametrize(
+    ("rows", "low", "expected"),
+    [(12, 0.719, Verdict.PASS), (8, 0.719, Verdict.PASS), (7, 0.719, Verdict.UNSURE), (12, -0.1, Verdict.UNSURE)],
+)
+def test_a_dozen_explained_rows_suffice_where_the_interval_is_clear(rows: int, low: float, expected: Verdict) -> None:
+    assert of_default("EXPL-03", Measurement("deletion_gain", 0.888, low, 1.06, rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("high", "rows", "expected"),
+    [(0.002, 5, Verdict.PASS), (0.002, 1, Verdict.UNSURE), (0.02, 5, Verdict.UNSURE)],
+)
+def test_a_few_rows_suffice_for_completeness(high: float, rows: int, expected: Verdict) -> None:
+    assert of_default("EXPL-04", Measurement("completeness_gap", 0.001, 0.0, high, rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(-0.01, 0.02, Verdict.PASS), (0.1, 0.2, Verdict.UNSURE), (0.3, 0.5, Verdict.FAIL)],
+)
+def test_behaviour_on_made_up_rows_is_shown_and_does_not_decide(low: float, high: float, expected: Verdict) -> None:
+    assert of_default("EXPL-05", Measurement("scaffolding_gap", (low + high) / 2, low, high, 2000)) == expected
+    assert not next(each for each in read_policy("default").rules if each.id == "EXPL-05").blocking

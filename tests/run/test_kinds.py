@@ -14,7 +14,7 @@ import rai
 from rai.card import Network
 from rai.networks import build
 from rai.policy import read_policy
-from rai.run import Plan, audit_files
+from rai.run import Plan, Step, audit_files
 
 ROWS = 200
 RNG = np.random.default_rng(8)
@@ -191,3 +191,56 @@ def test_texts_are_audited_through_their_card_and_its_vocabulary(tmp_path: Path)
     arguments = {"vocabulary": 20, "outputs": 1, "width": 8, "heads": 2, "layers": 1, "feedforward": 8, "length": 7}
     module = saved(tmp_path, "transformer", arguments, card)
     assert agrees(audited(tmp_path), module, np.pad(tokens, ((0, 0), (0, 2))))
+
+
+@pytest.mark.parametrize("change", ["the words", "their order", "the tokenizer"])
+def test_a_journal_of_another_vocabulary_is_not_used(change: str, tmp_path: Path) -> None:
+    """The card names the same file throughout; what stands in it changes between two runs."""
+    words = ["[PAD]", "[UNK]", "[MASK]", *"abcdefghij"]
+    rows = np.random.default_rng(3).integers(3, 13, (ROWS, 5))
+    lines = [f"{' '.join(words[token] for token in row)},{label}" for row, label in zip(rows, LABELS, strict=True)]
+    (tmp_path / "test.csv").write_text("\n".join(["text,y", *lines]))
+    card = """
+        [data]
+        test = "test.csv"
+        target = "y"
+        [input]
+        kind = "text"
+        vocabulary = "words.txt"
+        length = 5
+    """
+    arguments = {"vocabulary": 13, "outputs": 1, "width": 8, "heads": 2, "layers": 1, "feedforward": 8, "length": 5}
+    saved(tmp_path, "transformer", arguments, card)
+    other = {"the words": [*words[:3], *"abcdexyzwv"], "their order": [*words[:3], *reversed(words[3:])]}
+    keys = []
+    for content in (words, other.get(change)):
+        (tmp_path / "words.txt").write_text("\n".join(content) if content else tokenizer(words))
+        keys.append(key(tmp_path))
+    (tmp_path / "words.txt").write_text("\n".join(words))
+    assert keys[0] != keys[1]
+    assert key(tmp_path) == keys[0]
+
+
+def key(folder: Path) -> str:
+    """The key under which finished sections of this folder's model are kept."""
+
+    def watch(step: Step) -> None:
+        if step.seconds is not None:
+            raise KeyboardInterrupt
+
+    plan = Plan(read_policy("default"), only=("performance",), journal=folder / "journal", watch=watch)
+    with pytest.raises(KeyboardInterrupt):
+        audit_files(folder / "model.pt", rai.intake.Choices(), plan)
+    (kept,) = (folder / "journal").glob("*.json")
+    kept.unlink()
+    return kept.name
+
+
+def tokenizer(words: list[str]) -> str:
+    """A tokenizer of the same tokens that reads each a as b."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token=words[1]))
+    made.normalizer = normalizers.Replace("a", "b")
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    return str(made.to_str())

@@ -204,6 +204,25 @@ def test_a_journal_of_another_model_is_not_used(people, tmp_path: Path) -> None:
     assert report.record.digest == expected.record.digest
 
 
+def test_a_journal_knows_the_owners_metrics_apart(people, tmp_path: Path) -> None:
+    plan, kept = Plan(read_policy("default"), only=("custom",), journal=tmp_path / "journal"), []
+    for metric in (right, wrong):
+        options = intake.Options(metrics={"mine": metric})
+        case = intake.from_predictions(people.labels, people.scores, sensitive_features=None, options=options)
+        frame = try_case(case, find(("custom",)), plan).to_frame()
+        kept.append(frame.loc[frame["measurement"] == "mine", "value"].iloc[0])
+    assert kept[0] == pytest.approx(1 - kept[1])
+    assert kept[0] != kept[1]
+
+
+def right(truth, decided) -> float:
+    return float((truth == decided).mean())
+
+
+def wrong(truth, decided) -> float:
+    return float((truth != decided).mean())
+
+
 def test_old_evidence_under_a_new_law(people, lenient: str) -> None:
     strict, judged = people.audit(), rai.judge_again(people.audit(), read_policy(lenient))
     direct = people.audit(policy=lenient)

@@ -7,19 +7,20 @@ should, and whether the model answers the made-up rows that explainers use as it
 (arXiv:2405.02383); EU AI Act Art. 13(3)(b) and 86.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from rai.audits._explained import explained, sampled_rows
 from rai.audits._lift import guarded, joined, lift, undefined
 from rai.audits.faithfulness import exhibits
+from rai.audits.faithfulness.threads import threads_for
 from rai.audits.faithfulness.trials import COMPLETE, Case, Trial, Untried, case_of, measured, tried
 from rai.evidence import SMALLEST_CELL, Evidence, Exhibit, Measurement
 from rai.explainers.scaffolding import Scaffolding, recognised, scaffolding
 from rai.stats.means import mean_estimate
 from rai.stats.ranking import delong
-from rai.subject import Subject
+from rai.subject import Floats, Subject
 
 NEEDS = ("features",)
 MEASURES = (
@@ -49,9 +50,10 @@ METHOD = (
     "the values when numbers move by up to 2 % of their spread. Randomisation similarity: rank correlation with the "
     "explanation of the same model after its parameters were drawn anew; near 1 the method does not look at what the "
     "model learned. Stability: share of the top features that two seeds have in common, and Kendall's tau. Sampling "
-    "error: standard error of one run, over the mean size of a value. Intervals are over rows. Scaffolding gap: the "
-    "share of influence on made-up rows that stand-ins, taught the model's answers on real rows alone, put on other "
-    "features than the model does, less what they differ from one another; its interval is over stand-ins."
+    "error: standard error of one run, over the mean size of a value. Intervals are over rows. Scaffolding gap: some "
+    "small models, stand-ins, are taught the model's answers on real rows, others those on rows made up as explainers "
+    "make them; the share of influence that the two kinds put on different features, less what stand-ins of one kind "
+    "differ, is about 0 for a model that follows one rule on both; its interval is over stand-ins."
 )
 
 
@@ -59,11 +61,16 @@ def measure(subject: Subject) -> Evidence:
     """Put several explanation methods on trial, and the model for scaffolding."""
     if not subject.data.rows or not subject.data.players:
         return Evidence((undefined("deletion_gain", "there is nothing to explain"),), method=METHOD)
-    case = case_of(subject)
+    with threads_for(subject):
+        case = case_of(subject)
+        return joined([_tried(subject, case), scaffolded(subject, case)], METHOD)
+
+
+def _tried(subject: Subject, case: Case) -> Evidence:
     found = tuple(tried(case))
     trials = [each for each in found if isinstance(each, Trial)]
     untried = [each for each in found if isinstance(each, Untried)]
-    return joined([_compared(subject, case, trials, untried), _scaffolded(subject, case)], METHOD)
+    return _compared(subject, case, trials, untried)
 
 
 def _compared(subject: Subject, case: Case, trials: Sequence[Trial], untried: Sequence[Untried]) -> Evidence:
@@ -105,7 +112,7 @@ def _caveats(case: Case, methods: Collection[str]) -> tuple[str, ...]:
     )
 
 
-def _scaffolded(subject: Subject, case: Case) -> Evidence:
+def scaffolded(subject: Subject, case: Case) -> Evidence:
     """Does the model behave differently on the rows that explainers make up?"""
     names = ("scaffolding_gap", "mixed_rows_recognised")
     if subject.data.kind != "table" or subject.data.rows < FEWEST_REAL or len(subject.data.players) < 2:
@@ -115,11 +122,16 @@ def _scaffolded(subject: Subject, case: Case) -> Evidence:
     real, scores = subject.data.take(rows), explained(subject).of(subject.scores[rows])
     found = scaffolding(case.question, case.outputs, real, scores)
     seen = recognised(real, subject.rng("faithfulness mixed rows"))
-    told = (_gap(found, len(rows)), lift(delong(seen.mixed, seen.looks), names[1]))
-    return Evidence(told, (exhibits.shares_table(found),), caveats=(_fit(found),))
+    gaps = [_gap(each, name, len(rows)) for name, each in found.items()]
+    told = (*gaps, lift(delong(seen.mixed, seen.looks), names[1]))
+    known = {name: each for name, each in found.items() if isinstance(each, Scaffolding)}
+    return Evidence(told, (exhibits.shares_table(known),), caveats=(_fit(known),)) if known else Evidence(told)
 
 
-def _gap(found: Scaffolding, rows: int) -> Measurement:
+def _gap(found: Scaffolding | str, made_up: str, rows: int) -> Measurement:
+    facet = {"made up": made_up}
+    if isinstance(found, str):
+        return undefined("scaffolding_gap", found, facet=facet, unit="share")
     about = mean_estimate(found.gaps)
     return guarded(
         Measurement(
@@ -128,15 +140,22 @@ def _gap(found: Scaffolding, rows: int) -> Measurement:
             about.low,
             about.high,
             rows,
+            facet=facet,
             unit="share",
-            method=f"{about.method} over {about.rows} stand-ins",
+            method=f"{about.method} over {about.rows} pairs of stand-ins",
             reason=about.reason,
         )
     )
 
 
-def _fit(found: Scaffolding) -> str:
+def _fit(found: Mapping[str, Scaffolding]) -> str:
+    real = next(iter(found.values())).real
+    made_up = [f"{_share(each.made_up.fit):.0%} on rows made up {name}" for name, each in found.items()]
     return (
-        f"The stand-ins explain {float(np.clip(found.fit, 0, 1).mean()):.0%} of the model's answers on real rows that "
-        "they were not taught; the less they do, the less the scaffolding gap says."
+        f"The stand-ins explain {_share(real.fit):.0%} of the model's answers on real rows that they were not taught, "
+        f"{' and '.join(made_up)}; the less they do, the less the scaffolding gap says."
     )
+
+
+def _share(fit: Floats) -> float:
+    return float(np.clip(fit, 0, 1).mean())

@@ -10,7 +10,6 @@ from rai.evidence import Curve, Heat, Line, Measurement, Table
 from rai.explainers import quality
 from rai.explainers.deletion import GRID, fall
 from rai.explainers.scaffolding import Scaffolding
-from rai.subject import Floats
 
 BEATS = "beats a random order"
 NO_BETTER = "do not rely on this: no better than a random order"
@@ -120,17 +119,18 @@ def heat(trials: Sequence[Trial]) -> Heat:
     return Heat(title, alt, names, names, values, "method", "method")
 
 
-def shares_table(found: Scaffolding) -> Table:
-    """Shares of influence on mixed rows, of the model and of the stand-ins, where they differ most first."""
-    low, high, mean = (getattr(found.stand_ins, name)(axis=0) for name in ("min", "max", "mean"))
-    order = np.argsort(-np.abs(mean - found.model), kind="stable")[:MOST_FEATURES]
-    cells: Sequence[Floats] = (found.model, mean, low, high)
-    rows = tuple((found.players[place], *(float(each[place]) for each in cells)) for place in order)
-    first = order[0]
+def shares_table(found: Mapping[str, Scaffolding]) -> Table:
+    """Shares of influence in stand-ins taught on real and on made-up rows, where they differ most first."""
+    worst = max(found, key=lambda name: found[name].gaps.mean())
+    real, made_up = found[worst].real.shares.mean(axis=0), [each.made_up.shares.mean(axis=0) for each in found.values()]
+    apart = np.max([np.abs(each - real) for each in made_up], axis=0)
+    order = np.argsort(-apart, kind="stable")[:MOST_FEATURES]
+    names, cells = found[worst].players, [real, *made_up]
+    rows = tuple((names[place], *(float(each[place]) for each in cells)) for place in order)
+    first, other = order[0], found[worst].made_up.shares.mean(axis=0)
     title = (
-        f"Influence on made-up rows: {found.players[first]} has {number(found.model[first])} in the model and "
-        f"{number(mean[first])} in stand-ins taught on real rows"
+        f"Influence in stand-ins: {names[first]} has {number(real[first])} as taught on real rows and "
+        f"{number(other[first])} on rows made up {worst}"
     )
-    alt = "Shares of influence, the features where model and stand-ins differ most first."
-    columns = ("feature", "model", "stand-ins, mean", "stand-ins, lowest", "stand-ins, highest")
-    return Table(title, alt, columns, rows)
+    alt = "Mean shares of influence, the features where real and made-up rows differ most first."
+    return Table(title, alt, ("feature", "real rows", *(f"made up {name}" for name in found)), rows)

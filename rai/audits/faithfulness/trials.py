@@ -166,7 +166,7 @@ def _again(case: Case, name: str, explain: Explain) -> dict[str, Floats | str]:
         "rank_stability": quality.kendall(values, other),
         "sampling_error": quality.run_error(values, other),
         "max_sensitivity": _tried(lambda: quality.max_sensitivity(asked, explain, outputs, values)),
-        "randomisation_similarity": _tried(lambda: randomisation(asked, explain, outputs, values).similarity),
+        "randomisation_similarity": _tried(lambda: randomisation(asked, explain, outputs, values)),
     }
     if name not in COMPLETE or case.exact is None:
         return told
