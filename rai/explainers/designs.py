@@ -11,6 +11,9 @@ from scipy.linalg import helmert
 
 from rai.subject import Bools, Floats
 
+CANDIDATES = 8
+MOST_COMPARED = 24
+
 
 @dataclass(frozen=True)
 class Design:
@@ -80,12 +83,17 @@ def design(players: int, pairs: int, rng: np.random.Generator, start: Bools | No
     In the Shapley regression every size has the same total leverage, so every size is given the same number of pairs
     until it has no more. The pairs of `start` (pairs, players), drawn before in the same way, come first and count.
     Source: Musco & Witter 2025, Provably Accurate Shapley Value Estimation via Leverage Score Sampling
-    (arXiv:2410.01917), here with fixed numbers for each size.
+    (arXiv:2410.01917), here with fixed numbers for each size. Up to 24 players, those of a size are the ones out of
+    eight times as many drawn that are least like the pairs chosen before, so that fewer interactions look like the
+    share of a player; each coalition of a size stays as likely as another.
     """
     known = np.zeros((0, players), dtype=bool) if start is None else start
     sizes = known.sum(axis=1)
-    strata = [_stratum(known[sizes == size], size, count, rng) for size, count in allotment(players, pairs).items()]
-    return weighted(np.concatenate([known, *strata]))
+    chosen, aims = known, allotment(players, pairs)
+    for size in sorted(aims, key=lambda size: (available(players, size) > aims[size], size)):
+        mine = known[sizes == size]
+        chosen = np.concatenate([chosen, _stratum(mine, chosen, size, aims[size], rng)])
+    return weighted(chosen)
 
 
 def weighted(coalitions: Bools) -> Design:
@@ -119,14 +127,39 @@ def _halves(players: int, size: int) -> int:
     return 2 if 2 * size == players else 1
 
 
-def _stratum(known: Bools, size: int, count: int, rng: np.random.Generator) -> Bools:
+def _stratum(known: Bools, chosen: Bools, size: int, count: int, rng: np.random.Generator) -> Bools:
     """Pairs of one size that are not yet known, so many that with those known there are `count`."""
-    if count <= len(known):
+    fresh, players = count - len(known), known.shape[1]
+    if fresh <= 0:
         return known[:0]
-    players = known.shape[1]
-    if available(players, size) <= 2 * count:
-        return _distinct(np.concatenate([known, _some_of_all(players, size, rng)]))[len(known) : count]
-    return _random(known, size, count, rng)[len(known) : count]
+    offered = CANDIDATES * fresh if players <= MOST_COMPARED else fresh
+    if available(players, size) <= 2 * (len(known) + offered):
+        pool = _distinct(np.concatenate([known, _some_of_all(players, size, rng)]))[len(known) :]
+    else:
+        pool = _random(known, size, len(known) + offered, rng)[len(known) :]
+    return _unlike(pool, chosen, fresh) if fresh < len(pool) and players <= MOST_COMPARED else pool[:fresh]
+
+
+def _unlike(pool: Bools, chosen: Bools, count: int) -> Bools:
+    """So many of the pool, each the least like those chosen before it.
+
+    Likeness is the fourth power of the product of two coalitions' signs: its sum is least where neither a player nor
+    two players look like another or like three (a design of strength four, as far as there is one of this length).
+    """
+    signs = np.where(pool, np.float32(1), np.float32(-1))
+    likeness = _fourth(signs @ np.where(chosen, np.float32(1), np.float32(-1)).T).sum(axis=1)
+    picked = np.zeros(count, dtype=np.int64)
+    for place in range(count):
+        picked[place] = likeness.argmin()
+        likeness += _fourth(signs @ signs[picked[place]])
+        likeness[picked[place]] = np.inf
+    return np.asarray(pool[picked])
+
+
+def _fourth(product: Floats) -> Floats:
+    product *= product
+    product *= product
+    return product
 
 
 def _some_of_all(players: int, size: int, rng: np.random.Generator) -> Bools:
@@ -138,17 +171,19 @@ def _some_of_all(players: int, size: int, rng: np.random.Generator) -> Bools:
 
 
 def _random(known: Bools, size: int, count: int, rng: np.random.Generator) -> Bools:
-    """The known and at least `count` different pairs of this size, in the order of their drawing."""
+    """The known and then others, `count` different pairs of this size in the order of their drawing."""
     found, players = known, known.shape[1]
     while len(found) < count:
-        order = rng.random((2 * count, players)).argsort(axis=1)
-        fresh = order < size
+        fresh = rng.permuted(np.tile(np.arange(players) < size, (count + count // 4, 1)), axis=1)
         if _halves(players, size) == 2:
             fresh ^= ~fresh[:, :1]
         found = _distinct(np.concatenate([found, fresh]))
-    return found
+    return found[:count]
 
 
 def _distinct(table: Bools) -> Bools:
-    first = np.unique(np.packbits(table, axis=1), axis=0, return_index=True)[1]
+    packed = np.packbits(table, axis=1)
+    words = np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+    names = words[:, 0] if words.shape[1] == 1 else words
+    first = np.unique(names, axis=0, return_index=True)[1]
     return np.asarray(table[np.sort(first)])

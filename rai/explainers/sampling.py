@@ -46,8 +46,8 @@ class Tried:
         """Values and standard errors, (rows, players, outputs)."""
         players, outputs = self.drawn.coalitions.shape[1], self.total.shape[1]
         scores = laid_out(np.concatenate([self.inside, self.outside], axis=1))
-        affordable = pays(players, len(self.drawn.coalitions))
-        solver = OddRegression(self.drawn) if affordable else self.drawn.regression
+        better = pays(players, len(self.drawn.coalitions))
+        solver = OddRegression(self.drawn) if better else self.drawn.regression
         found = solver.shares(scores, self.total.ravel())
         return Shares(restored(found.values, outputs), restored(found.error, outputs))
 

@@ -1,10 +1,9 @@
 """How much did each feature add to the score of each row? Shapley values, exact or with standard errors."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from rai.explainers.attribution import Attribution
 from rai.explainers.designs import Shares
 from rai.explainers.games import CHUNK_BYTES, Game, Score, game
 from rai.explainers.odd import pays
+from rai.explainers.options import chosen
 from rai.explainers.parts import solved
 from rai.explainers.questions import Question
 from rai.explainers.sampling import Plan, laid_out, relative_error, restored, sampled_shares
@@ -28,7 +28,7 @@ FIRST_PER_PLAYER = 10
 MOST_PER_PLAYER = 400
 EXACT = "exact Shapley values"
 SAMPLED = "paired leverage-score Shapley regression"
-ODD = "paired Shapley regression with interactions of three"
+ODD = "paired Shapley regression with interactions"
 
 
 def shapley_values(
@@ -46,9 +46,9 @@ def shapley_values(
     the values of each `background` row in turn, and the mean counts. `evaluations`: coalitions a row. By default all
     2^players are scored, and the values exact, for up to 13 players as long as the model is asked about 50 million
     rows at most; else 40 × players. From a sample of coalitions the values come from regression on pairs of
-    complementary coalitions drawn by leverage scores (Musco & Witter 2025, arXiv:2410.01917), up to 24 players with
-    interactions of three: exact for models without interactions of three or more players, else with a standard error
-    for each value. It says how far the value may lie from that of all coalitions against this background; how far
+    complementary coalitions drawn by leverage scores (Musco & Witter 2025, arXiv:2410.01917), up to 24 players spread
+    evenly and with interactions: exact for models without interactions of three or more players, else with a standard
+    error for each value. It says how far the value may lie from that of all coalitions against this background; how far
     another background would move it, it does not say. Up to ten designs are shared by all rows, so errors of rows are
     not independent. Raises InputError where the parts do not fit or a score is not finite.
     """
@@ -67,16 +67,13 @@ def explain(question: Question) -> Attribution:
     average that share of the mean absolute value, at most `budget` (by default 2^players, from 14 players on 400 ×
     players). The note says what precision the evaluations have bought.
     """
-    precision = _precision(question.options)
+    precision = _precision(question)
     found = solved(question, partial(_solve, budget=question.budget, precision=precision), "Shapley values")
     return replace(found, note=_bought(Shares(found.values, found.error), precision))
 
 
-def _precision(options: Mapping[str, Any]) -> float | None:
-    strange = sorted(set(options) - {"precision"})
-    if strange:
-        raise InputError(f"does not know the option {strange[0]!r}", where="shapley", expected="precision")
-    given = options.get("precision")
+def _precision(question: Question) -> float | None:
+    given = chosen(question, precision=None)["precision"]
     if given is not None and not (isinstance(given, int | float) and 0 < given < math.inf):
         raise InputError(f"is {given!r}", where="precision", expected="a share of the mean value, such as 0.02")
     return given

@@ -55,10 +55,10 @@ def test_the_error_falls_with_evaluations_and_ends_at_nothing(tried):
     np.testing.assert_allclose(sample(0, 1022).error, 0, atol=0.02 * np.abs(truth.values).mean())
 
 
-@pytest.mark.parametrize(("most_terms", "share"), [(0, 1 / 30), (2_400, 1 / 5)])
-def test_the_mean_over_seeds_comes_close_to_the_truth(most_terms, share, tried, monkeypatch):
+@pytest.mark.parametrize(("most_players", "share"), [(0, 1 / 30), (24, 1 / 5)])
+def test_the_mean_over_seeds_comes_close_to_the_truth(most_players, share, tried, monkeypatch):
     """Chance alone leaves a hundredth; shrinking interactions leaves a bias, measured a tenth of the squared error."""
-    monkeypatch.setattr(odd, "MOST_TERMS", most_terms)
+    monkeypatch.setattr(odd, "MOST_PLAYERS", most_players)
     truth, sample = tried(9, 10)
     runs = [sample(seed, 80) for seed in range(100)]
     mean = np.mean([each.values for each in runs], axis=0)
