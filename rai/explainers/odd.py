@@ -12,6 +12,7 @@ from rai.explainers.designs import Design, Shares
 from rai.subject import Floats, Ints
 
 Exact = NDArray[np.float64]
+Singles = NDArray[np.float32]
 MOST_PLAYERS = 24
 MOST_PAIRS = 2_048
 PRIORS = 16
@@ -124,8 +125,7 @@ class Kriging:
         covariance = np.exp((wide * slopes.astype(np.float32)) @ wide.T)
         covariance -= 1 / covariance
         covariance *= np.float32(0.5 / np.prod(np.cosh(slopes)))
-        covariance[np.diag_indices_from(covariance)] *= np.float32(1 + NUGGET)
-        self.factor = lapack.spotrf(covariance.T, lower=1, clean=0, overwrite_a=1)[0]
+        self.factor = _factored(covariance, NUGGET)
 
     def shares(self, missed: Exact) -> Shares:
         """Values and standard errors, (rows, players), of the rows of `missed` (rows, coalitions)."""
@@ -160,3 +160,11 @@ class Kriging:
         shrunk = root[:, None] ** 2 * self.strength
         both = [np.prod(1 + each, axis=1, keepdims=True) / (1 + each) for each in (shrunk, -shrunk)]
         return np.asarray(2 * (masses @ (both[0] + both[1]) / 2) * self.strength)
+
+
+def _factored(covariance: Singles, nugget: float) -> Singles:
+    """Cholesky factor with the diagonal raised by the nugget, or by ten times as much where rounding forbids it."""
+    raised = covariance.copy()
+    raised[np.diag_indices_from(raised)] *= np.float32(1 + nugget)
+    factor, failed = lapack.spotrf(raised.T, lower=1, clean=0, overwrite_a=1)
+    return _factored(covariance, 10 * nugget) if failed else np.asarray(factor)

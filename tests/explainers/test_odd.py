@@ -225,3 +225,12 @@ def test_by_default_many_rows_with_many_background_rows_are_sampled(singles, mon
     many = shapley_values(lambda table: table.sum(axis=1), rows, rows[:3], singles(10), rng)
     assert few.method == "exact Shapley values"
     assert many.note == "400 of 1,024 coalitions a row"
+
+
+def test_a_covariance_that_rounding_made_indefinite_is_still_factored():
+    covariance = np.full((6, 6), 1.0, dtype=np.float32)
+    covariance[0, 5] = covariance[5, 0] = 1.02
+    factor = np.tril(odd._factored(covariance, 5e-4))
+    rebuilt = factor @ factor.T
+    assert np.allclose(rebuilt - np.diag(np.diag(rebuilt)), covariance - np.eye(6), atol=1e-5)
+    assert 1.0 < rebuilt[0, 0] < 1.1
