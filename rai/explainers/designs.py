@@ -11,7 +11,7 @@ from scipy.linalg import helmert
 
 from rai.subject import Bools, Floats
 
-CANDIDATES = 8
+FEWEST_CANDIDATES, MOST_CANDIDATES = 8, 32
 MOST_COMPARED = 24
 
 
@@ -77,22 +77,24 @@ class Regression:
         return Shares(moved - moved.mean(axis=1, keepdims=True) + equal, np.sqrt(variance))
 
 
-def design(players: int, pairs: int, rng: np.random.Generator, start: Bools | None = None) -> Design:
+def design(players: int, pairs: int, rng: np.random.Generator, start: Bools | None = None, *, rows: int = 1) -> Design:
     """Draw pairs of coalitions without replacement, as many of each size as its leverage scores say.
 
     In the Shapley regression every size has the same total leverage, so every size is given the same number of pairs
     until it has no more. The pairs of `start` (pairs, players), drawn before in the same way, come first and count.
     Source: Musco & Witter 2025, Provably Accurate Shapley Value Estimation via Leverage Score Sampling
     (arXiv:2410.01917), here with fixed numbers for each size. Up to 24 players, those of a size are the ones out of
-    eight times as many drawn that are least like the pairs chosen before, so that fewer interactions look like the
-    share of a player; each coalition of a size stays as likely as another.
+    eight times as many drawn (up to 32, the more rows share the design) that are least like the pairs chosen before,
+    so that fewer interactions look like the share of a player; each coalition of a size stays as likely as another.
     """
     known = np.zeros((0, players), dtype=bool) if start is None else start
     sizes = known.sum(axis=1)
     chosen, aims = known, allotment(players, pairs)
     for size in sorted(aims, key=lambda size: (available(players, size) > aims[size], size)):
         mine = known[sizes == size]
-        chosen = np.concatenate([chosen, _stratum(mine, chosen, size, aims[size], rng)])
+        fresh = max(0, aims[size] - len(mine))
+        pool = _pool(mine, size, fresh * _candidates(players, rows), rng)
+        chosen = np.concatenate([chosen, _unlike(pool, chosen, fresh) if fresh < len(pool) else pool])
     return weighted(chosen)
 
 
@@ -127,17 +129,17 @@ def _halves(players: int, size: int) -> int:
     return 2 if 2 * size == players else 1
 
 
-def _stratum(known: Bools, chosen: Bools, size: int, count: int, rng: np.random.Generator) -> Bools:
-    """Pairs of one size that are not yet known, so many that with those known there are `count`."""
-    fresh, players = count - len(known), known.shape[1]
-    if fresh <= 0:
-        return known[:0]
-    offered = CANDIDATES * fresh if players <= MOST_COMPARED else fresh
-    if available(players, size) <= 2 * (len(known) + offered):
-        pool = _distinct(np.concatenate([known, _some_of_all(players, size, rng)]))[len(known) :]
-    else:
-        pool = _random(known, size, len(known) + offered, rng)[len(known) :]
-    return _unlike(pool, chosen, fresh) if fresh < len(pool) and players <= MOST_COMPARED else pool[:fresh]
+def _candidates(players: int, rows: int) -> int:
+    """How many are drawn for each that is chosen: more where many rows gain from it, one for many players."""
+    return min(MOST_CANDIDATES, FEWEST_CANDIDATES + rows // 2) if players <= MOST_COMPARED else 1
+
+
+def _pool(known: Bools, size: int, offered: int, rng: np.random.Generator) -> Bools:
+    """At least so many pairs of one size that are not yet known, or all there are."""
+    players = known.shape[1]
+    if not offered or available(players, size) > 2 * (len(known) + offered):
+        return _random(known, size, len(known) + offered, rng)[len(known) :]
+    return _distinct(np.concatenate([known, _some_of_all(players, size, rng)]))[len(known) :]
 
 
 def _unlike(pool: Bools, chosen: Bools, count: int) -> Bools:

@@ -13,7 +13,7 @@ from rai.subject import Floats
 
 Exact = NDArray[np.float64]
 DESIGNS = 10
-ROWS_A_DESIGN = 30
+ROWS_A_DESIGN = 50
 GROWTH = 2
 
 
@@ -53,7 +53,7 @@ class Tried:
 
 
 def sampled_shares(asked: Game, plan: Plan, rng: np.random.Generator) -> Shares:
-    """Values and standard errors of all rows, (rows, players, outputs); about 30 rows or more share a design."""
+    """Values and standard errors of all rows, (rows, players, outputs); about 50 rows or more share a design."""
     values, error = np.zeros((2, len(asked.full), len(asked.players), asked.full.shape[1]))
     for part in _groups(len(asked.full)):
         found = _precise_enough(asked, part, plan, rng)
@@ -90,7 +90,7 @@ def _precise_enough(asked: Game, part: slice, plan: Plan, rng: np.random.Generat
     tried = Tried(design(players, 0, rng), none, none, total)
     pairs = plan.first
     while True:
-        tried = _grown(asked, part, tried, design(players, pairs, rng, tried.drawn.coalitions))
+        tried = _grown(asked, part, tried, design(players, pairs, rng, tried.drawn.coalitions, rows=len(total)))
         found = tried.shares()
         if pairs >= plan.most or relative_error(found) <= plan.precision:
             return found
