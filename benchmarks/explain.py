@@ -10,33 +10,27 @@ from benchmarks.common import Bound, fix_threads, main, peak_mib
 
 fix_threads()
 
-import contextlib  # noqa: E402 - after the threads are fixed
-import importlib.util  # noqa: E402
-import io  # noqa: E402
-import time  # noqa: E402
+import time  # noqa: E402 - after the threads are fixed
 import warnings  # noqa: E402
 from collections.abc import Mapping  # noqa: E402
 from functools import partial  # noqa: E402
-from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
-import shap  # type: ignore[import-untyped] # noqa: E402
 import torch  # noqa: E402
-from captum.attr import KernelShap, ShapleyValueSampling  # type: ignore[import-untyped] # noqa: E402
 
 from benchmarks.audit import CATEGORIES, people  # noqa: E402
 from benchmarks.explain_nets import Case, Explainer, blocks, cancer, demand, mixed, relative_error, trained, tried  # noqa: E402
+from benchmarks.explain_rivals import SHAPIQ, of_many_inputs, rivals, shap_exact  # noqa: E402
 from rai.explainers import Attribution, shapley_values  # noqa: E402
 from rai.subject import Floats, Player  # noqa: E402
 
 torch.set_num_threads(1)
-OPTIONAL = ("shapiq",)
 HOURLY, THREES, CANCER = "demand, n=12", "threes, n=16", "cancer, n=12"
 BOUNDS = (
-    Bound(f"{HOURLY}: relative error, rai", at_most=3e-4),
+    *(Bound(f"{name}: relative error, rai", at_most=3e-4) for name in (HOURLY, CANCER)),
     Bound(f"{THREES}: relative error, rai", at_most=1.6e-3),
-    Bound(f"{HOURLY}: error, shap.Kernel(l1_reg=0) / rai", at_least=10),
+    *(Bound(f"{name}: error, shap.Kernel(l1_reg=0) / rai", at_least=10) for name in (HOURLY, THREES, CANCER)),
     Bound(f"{HOURLY}: error, captum.KernelShap / rai", at_least=100),
     *(Bound(f"{name}: time for 100 rows, shap.Kernel(l1_reg=0) / rai", at_least=10) for name in (HOURLY, THREES)),
     Bound(f"{HOURLY}: time for 1 row, shap.Kernel(l1_reg=0) / rai", at_least=1),
@@ -48,9 +42,8 @@ BOUNDS = (
 
 def measure_all(quick: bool) -> Mapping[str, float]:  # noqa: FBT001 - the harness hands it over
     """All tracks; rivals that are not installed are named first."""
-    for name in OPTIONAL:
-        if importlib.util.find_spec(name) is None:
-            print(f"{name}: not run, not installed")
+    if not SHAPIQ:
+        print("shapiq: not run, not installed")
     warnings.simplefilter("ignore")  # rivals warn about their own defaults
     return {
         **baseline(HOURLY, demand(), 480, quick=quick),
@@ -72,62 +65,6 @@ def answered(case: Case, rows: Floats, evaluations: int | None, seed: int = 0) -
     """What rai answers, with standard errors."""
     rng = np.random.default_rng(seed)
     return shapley_values(case.score, rows, case.background, case.players, rng, evaluations=evaluations)
-
-
-def kernel(case: Case, rows: Floats, evaluations: int, **words: Any) -> Floats:
-    """shap.KernelExplainer."""
-    np.random.seed(0)  # noqa: NPY002 - shap draws from numpy's global stream
-    explainer = shap.KernelExplainer(case.score, case.background)
-    return np.asarray(explainer.shap_values(rows, nsamples=evaluations, silent=True, **words))
-
-
-def permutation(case: Case, rows: Floats, evaluations: int) -> Floats:
-    """shap.PermutationExplainer."""
-    masker = shap.maskers.Independent(case.background, max_samples=1)
-    explainer = shap.PermutationExplainer(case.score, masker, seed=0)
-    least = 2 * rows.shape[1] + 1
-    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
-        return np.asarray(explainer(rows, max_evals=max(evaluations, least)).values)
-
-
-def shap_exact(case: Case, rows: Floats) -> Floats:
-    """shap.ExactExplainer."""
-    masker = shap.maskers.Independent(case.background, max_samples=1)
-    with contextlib.redirect_stderr(io.StringIO()):
-        return np.asarray(shap.ExactExplainer(case.score, masker)(rows).values)
-
-
-def captum_kernel(case: Case, rows: Floats, evaluations: int, at_once: int = 1) -> Floats:
-    """captum.KernelShap, row by row as its documentation says."""
-    torch.manual_seed(0)
-    explainer, base = KernelShap(case.forward), torch.from_numpy(case.background)
-    words = {"n_samples": evaluations, "perturbations_per_eval": at_once}
-    with torch.inference_mode():
-        each = [explainer.attribute(torch.from_numpy(row[None]), baselines=base, **words).numpy() for row in rows]
-    return np.concatenate(each)
-
-
-def captum_sampling(case: Case, rows: Floats, evaluations: int) -> Floats:
-    """captum.ShapleyValueSampling, all rows at once and as many permutations as the evaluations allow."""
-    torch.manual_seed(0)
-    explainer, inputs = ShapleyValueSampling(case.forward), torch.from_numpy(rows)
-    samples = max(1, evaluations // rows.shape[1])
-    with torch.inference_mode():
-        found = explainer.attribute(inputs, baselines=torch.from_numpy(case.background), n_samples=samples)
-    return np.asarray(found.numpy())
-
-
-def rivals(evaluations: int, *, quick: bool) -> Mapping[str, tuple[Explainer, int]]:
-    """Each rival's name, how to ask it, and how many rows it is given."""
-    many, few = (10, 2) if quick else (100, 8)
-    return {
-        "shap.Kernel(l1_reg=0)": (partial(kernel, evaluations=evaluations, l1_reg=0), many),
-        "shap.Kernel, default": (partial(kernel, evaluations=evaluations), many),
-        "shap.Permutation": (partial(permutation, evaluations=evaluations), many),
-        "captum.KernelShap": (partial(captum_kernel, evaluations=evaluations, at_once=evaluations), few),
-        "captum.KernelShap, default": (partial(captum_kernel, evaluations=evaluations), few),
-        "captum.ShapleyValueSampling": (partial(captum_sampling, evaluations=evaluations), many),
-    }
 
 
 def baseline(name: str, case: Case, evaluations: int, *, quick: bool) -> dict[str, float]:
@@ -188,11 +125,8 @@ def many_inputs(*, quick: bool) -> dict[str, float]:
         case, singles = blocks(count)
         truth = np.concatenate([ours(each, each.rows) for each in singles], axis=1)
         evaluations, rows = 40 * 8 * count, 2 if quick else 4
-        methods = {
-            "rai": (partial(ours, evaluations=evaluations), 20),
-            "shap.Kernel(l1_reg=0)": (partial(kernel, evaluations=evaluations, l1_reg=0), rows),
-            "shap.Permutation": (partial(permutation, evaluations=evaluations), rows),
-        }
+        mine: dict[str, tuple[Explainer, int]] = {"rai": (partial(ours, evaluations=evaluations), 20)}
+        methods = mine | dict(of_many_inputs(evaluations, rows))
         for name, (explain, asked) in methods.items():
             found = tried(case, explain, asked)
             figures[f"blocks, n={8 * count}: relative error, {name}"] = relative_error(found.values, truth[:asked])
