@@ -145,6 +145,16 @@ def _column_table(column: Column) -> str:
     return "\n".join(lines) + "\n"
 
 
+def train_by(recipe: Path) -> Path:
+    """Run `rai train` as a user would and return the model's path; end here where training failed."""
+    command = [sys.executable, "-m", "rai", "train", str(recipe)]
+    print("$ rai train", *command[4:])
+    code = subprocess.run(command, check=False).returncode  # noqa: S603 - our own command line
+    if code:
+        raise SystemExit(code)
+    return recipe.with_name("model.pt")
+
+
 def audit(model: Path, out: Path, *more: str) -> int:
     """Run `rai audit` as a user would and return its exit code."""
     command = [sys.executable, "-m", "rai", "audit", str(model), "--out", str(out), *more]

@@ -59,10 +59,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import rai` costs nothing."""
-    if name not in HOMES:
-        raise AttributeError(f"module 'rai' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "train":  # a room with names of its own, so that `rai.train.fit` needs no second import
+        return import_module("rai.train")
+    if name not in HOMES:
+        raise AttributeError(f"module 'rai' has no attribute {name!r}")
     return getattr(import_module(f"rai.{HOMES[name]}"), name)
 
 

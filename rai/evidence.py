@@ -170,9 +170,13 @@ Exhibit = Table | Bars | Curve | Scatter | Heat | Overlay | Tokens | Text
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that an audit can say before anyone judges it."""
+    """All that an audit can say before anyone judges it.
+
+    `repeatable` is False where equal inputs do not give equal numbers, as with seconds and joules.
+    """
 
     measurements: tuple[Measurement, ...]
     exhibits: tuple[Exhibit, ...] = ()
     method: str = ""
     caveats: tuple[str, ...] = ()
+    repeatable: bool = True

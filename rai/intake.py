@@ -17,6 +17,7 @@ from rai.data.frames import class_name
 from rai.data.labels import class_labels, names_classes
 from rai.errors import InputError, plain
 from rai.evidence import SMALLEST_CELL
+from rai.ledger import Ledger, ledger_of, seal_of
 from rai.models import Loaded, from_object, from_scores, heads
 from rai.models import load as load_model
 from rai.record import File, GroupCount, Identity
@@ -52,6 +53,7 @@ class Options:
     """What the Python API lets a caller say beside model and data.
 
     `kind` says what each row is where X does not show it: whole numbers (rows, tokens) are texts with "text".
+    `ledger` is what training promised of this very model; in memory that is the caller's word.
     """
 
     name: str = "model"
@@ -65,6 +67,7 @@ class Options:
     seed: int = 0
     kind: Kind | None = None
     vocabulary: Words | None = None
+    ledger: Ledger | None = None
 
     def __post_init__(self) -> None:
         """Refuse an option of the wrong kind; raise `InputError` naming it."""
@@ -73,6 +76,8 @@ class Options:
                 raise InputError(f"is a {type(getattr(self, name)).__name__}", where=name, expected=expected)
         if self.seed < 0:
             raise InputError(f"is {self.seed}", where="random_state", expected="a whole number from 0")
+        if self.ledger is not None:
+            seal_of(self.ledger)  # a value that no ledger's file may hold is refused here, by name
 
     def card(self, task: Any, classes: tuple[str, ...]) -> Card:
         """The card that these choices amount to; raise `InputError` when they contradict one another."""
@@ -84,7 +89,7 @@ class Options:
     def subject(self, table: Table, card: Card, model: Model) -> Subject:
         """The subject on trial, with the reference rows when there are some."""
         reference = None if self.reference is None else self._reference(table, *self.reference)
-        return Subject(self.name, model, table.data, card, reference, int(self.seed), self.metrics)
+        return Subject(self.name, model, table.data, card, reference, int(self.seed), self.metrics, self.ledger)
 
     def _reference(self, table: Table, X: Any, y: Any) -> Data:
         if table.data.kind == "table":
@@ -115,6 +120,7 @@ def _kinds(options: Options) -> Iterator[tuple[str, bool, str]]:
     yield "kind", options.kind in (None, "table", "image", "sequence", "text"), "table, image, sequence or text"
     words = options.vocabulary
     yield "vocabulary", words is None or isinstance(words, Vocabulary) or _lists_names(words), "a list of token names"
+    yield "ledger", options.ledger is None or isinstance(options.ledger, Ledger), "a Ledger, such as trained.ledger"
     yield "seed", isinstance(options.seed, int | np.integer), "a whole number as random_state"
 
 
@@ -140,6 +146,7 @@ def from_files(model: Path, choices: Choices) -> Case:
         reference=_rows(card.data.reference, card, path) if card.data.reference else None,
         seed=choices.seed,
         metrics=_metrics(choices.metrics),
+        ledger=ledger_of(model, loaded.sha256),
     )
     return _case(subject, loaded, File(model.name, loaded.sha256))
 

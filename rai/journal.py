@@ -48,11 +48,12 @@ def key_of(parts: Iterable[object]) -> str:
 
 
 def contents(subject: Subject) -> Iterator[object]:
-    """What the numbers rest on and no file's hash tells: the model's answers, how texts are read, the owner's metrics.
+    """What the numbers rest on and no file's hash tells: answers, ledger, how texts are read, the owner's metrics.
 
     A folder's changed configuration, or a factory's changed code, shows in the answers.
     """
     yield _digest(subject.scores)
+    yield subject.ledger
     yield {name: (getattr(f, "__module__", ""), getattr(f, "__qualname__", "")) for name, f in subject.metrics.items()}
     for data in (subject.data, subject.reference):
         if data is not None and data.vocabulary is not None:

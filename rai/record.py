@@ -86,17 +86,25 @@ class Section:
 
 @dataclass(frozen=True)
 class Run:
-    """What differs between two runs on equal inputs; left out of the digest."""
+    """What differs between two runs on equal inputs; left out of the digest.
+
+    `unrepeatable` is the SHA-256 of the evidence that differs too, and of what was found on it; "" without any.
+    """
 
     date: str = ""
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    unrepeatable: str = ""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished audit. `digest` is the SHA-256 of everything but `run` and itself."""
+    """A finished audit.
+
+    `digest` is the SHA-256 of everything but `run`, itself, and evidence that is not repeatable with the findings on
+    it: equal inputs give an equal digest. What is left out has a digest of its own in `run`.
+    """
 
     identity: Identity
     policy: Policy
@@ -138,13 +146,40 @@ def sealed(record: Record) -> Record:
     The way through JSON makes whole numbers in places of fractions the same before and after a file was written.
     """
     settled = ADAPTER.validate_json(json.dumps(plain_values(record)))
-    return replace(settled, digest=digest(settled))
+    run = replace(settled.run, unrepeatable=_parts(settled).unrepeatable)
+    return replace(settled, run=run, digest=digest(settled))
 
 
 def digest(record: Record) -> str:
-    """SHA-256 over the canonical JSON of the record without `run` and `digest`."""
+    """SHA-256 over the canonical JSON of all that equal inputs make equal."""
+    return _parts(record).repeatable
+
+
+@dataclass(frozen=True)
+class _Digests:
+    repeatable: str
+    unrepeatable: str
+
+
+def _parts(record: Record) -> _Digests:
+    """Digests of what equal inputs make equal and, "" where there is nothing of the kind, of the rest."""
     content = plain_values(record)
     del content["run"], content["digest"]
+    evidence = [each.pop("evidence") for each in content["sections"] if not _repeats(each)]
+    for each in content["sections"]:
+        if each.get("evidence"):
+            del each["evidence"]["repeatable"]  # so digests made before any evidence could differ still hold
+    names = {name for each in content["sections"] if "evidence" not in each for name in each["measures"]}
+    findings = [each for each in content["findings"] if each["rule"]["measurement"] in names]
+    content["findings"] = [each for each in content["findings"] if each["rule"]["measurement"] not in names]
+    return _Digests(_sha256(content), _sha256([evidence, findings]) if evidence else "")
+
+
+def _repeats(section: Mapping[str, Any]) -> bool:
+    return section["evidence"] is None or section["evidence"]["repeatable"]
+
+
+def _sha256(content: object) -> str:
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -182,7 +217,8 @@ def _parsed(found: object, path: Path) -> Record:
 
 
 def _unaltered(record: Record, path: Path) -> Record:
-    if digest(record) != record.digest:
+    found = _parts(record)
+    if (found.repeatable, found.unrepeatable) != (record.digest, record.run.unrepeatable):
         raise InputError("was altered after it was written: its digest does not match", where=path)
     return record
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from rai import intake
-from rai.audits import Audit, find, listings
+from rai.audits import Audit, find, listings, unmet
 from rai.card import Head
 from rai.errors import InputError, plain
 from rai.evidence import Evidence
 from rai.intake import Case, Choices, Options
 from rai.journal import Journal, contents, key_of, versions
+from rai.models.threads import threads_for
 from rai.policy import Policy, judge, read_policy, require_known
 from rai.record import Record, Run, Section, sealed
 from rai.report import Report
@@ -27,15 +28,6 @@ NEVER_TESTED = (
     "Why one person was decided on so: rai explain says it for single rows",
     "Data newer or from elsewhere than the test file",
 )
-NEED_WORDS = {
-    "labels": "true labels (name the target column)",
-    "groups": "groups of people (name the sensitive columns)",
-    "reference": "reference rows, usually the training data (name the file)",
-    "probabilities": "class probabilities; this is a regression model",
-    "values": "a regression model",
-    "features": "the features; only predictions were given",
-    "metrics": "a metric of your own (name one under [metrics] in rai.toml)",
-}
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,8 @@ def audit(  # noqa: PLR0913 - the front door spells out what a caller may say
     that a binary model's probability is of (default: the last). `threshold`: from which probability on it is decided
     for (default 0.5). `head`: how outputs are read, "logit", "logits", "probability", "probabilities" or "value"
     (default: told from the model). `bands`: cuts of a numeric sensitive column, {"age": [30, 50]}. `metrics`: functions
-    f(y_true, y_pred) by name, measured beside rai's own.
+    f(y_true, y_pred) by name, measured beside rai's own. `ledger`: what the model's training promised, such as
+    `trained.ledger` of `rai.train.fit`; in memory nothing binds it to the model but the caller's word.
 
     Nothing handed in is changed. Raises `InputError`, one line, for what is unknown, misshapen or contradictory.
     """
@@ -149,7 +142,8 @@ def try_case(case: Case, audits: tuple[Audit, ...], plan: Plan) -> Report:
     for done, each in enumerate(audits):
         plan.watch(Step(each.name, done, len(audits)))
         began = time.perf_counter()
-        sections.append(_section(each, case.subject, journal))
+        with threads_for(case.subject):
+            sections.append(_section(each, case.subject, journal))
         seconds[each.name] = round(time.perf_counter() - began, 3)
         plan.watch(Step(each.name, done + 1, len(audits), seconds[each.name]))
     run = Run(plan.date, plan.command, versions(), seconds)
@@ -159,9 +153,9 @@ def try_case(case: Case, audits: tuple[Audit, ...], plan: Plan) -> Report:
 
 def examine(audit: Audit, subject: Subject) -> Section:
     """One section: the audit's evidence, or the problem that kept it from any."""
-    unmet = next((need for need in audit.needs if not _has(subject, need)), None)
-    if unmet:
-        return _problem(audit, f"not measured: it needs {NEED_WORDS[unmet]}")
+    lacking = unmet(audit.needs, subject)
+    if lacking:
+        return _problem(audit, f"not measured: it needs {lacking}")
     try:
         evidence = audit.measure(subject)
         _require_declared(audit, subject, evidence)
@@ -197,20 +191,6 @@ def _section(audit: Audit, subject: Subject, journal: Journal | None) -> Section
     section = journal.read(audit.name) or examine(audit, subject)
     journal.keep(section)
     return section
-
-
-def _has(subject: Subject, need: str) -> bool:
-    regression = subject.card.task == "regression"
-    given: dict[str, bool] = {
-        "labels": subject.data.labels is not None,
-        "groups": bool(subject.data.groups),
-        "reference": subject.reference is not None,
-        "probabilities": not regression,
-        "values": regression,
-        "features": subject.data.features.shape[1] > 0,
-        "metrics": bool(subject.metrics),
-    }
-    return given[need]
 
 
 def _problem(audit: Audit, problem: str, *, crashed: bool = False) -> Section:
@@ -271,9 +251,7 @@ def _undeclared(case: Case) -> list[str]:
 def _journal(case: Case, plan: Plan) -> Journal | None:
     if plan.journal is None:
         return None
-    subject = case.subject
-    parts = (case.identity, subject.card, versions(), *contents(subject))
-    return Journal(plan.journal, key_of(parts))
+    return Journal(plan.journal, key_of((case.identity, case.subject.card, versions(), *contents(case.subject))))
 
 
 def _policy(chosen: str | Path | Policy | None) -> Policy:

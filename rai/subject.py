@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rai.card import Card, Head
+from rai.ledger import Ledger
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
@@ -147,7 +148,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Subject:
-    """A model on trial. `scores` are computed once; `rng(name)` gives each audit a stream of its own."""
+    """A model on trial. `scores` are computed once; `rng(name)` gives each audit a stream of its own.
+
+    `ledger` is what training promised of this very model, None where nobody wrote it down.
+    """
 
     name: str
     model: Model
@@ -156,6 +160,7 @@ class Subject:
     reference: Data | None = None
     seed: int = 0
     metrics: Mapping[str, Metric] = field(default_factory=dict)
+    ledger: Ledger | None = None
 
     @cached_property
     def scores(self) -> Floats:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from rai.errors import InputError, plain
@@ -19,7 +19,20 @@ if TYPE_CHECKING:  # listing the audits must import no numpy
     from rai.subject import Subject
 
 GROUP = "rai.audits"
-NEEDS = ("labels", "groups", "reference", "probabilities", "values", "features", "metrics")
+NEEDS = MappingProxyType(
+    {
+        "labels": "true labels (name the target column)",
+        "groups": "groups of people (name the sensitive columns)",
+        "reference": "reference rows, usually the training data (name the file)",
+        "probabilities": "class probabilities; this is a regression model",
+        "values": "a regression model",
+        "features": "the features; only predictions were given",
+        "metrics": "a metric of your own (name one under [metrics] in rai.toml)",
+        "ledger": "the ledger of its training (train with rai train, place ledger.json beside the model, or in Python "
+        "pass ledger=)",
+    }
+)
+"""What an audit may need of a subject, and how a person is asked for it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,25 @@ def find(only: Iterable[str] = ()) -> tuple[Audit, ...]:
             raise InputError(f"no audit is named {name!r}", expected=f"one of {', '.join(sorted(names))}")
     loaded = [_ours(name) for name in _places()] + [_theirs(each) for each in strangers()]
     return tuple(each for each in loaded if not wanted or each.name in wanted)
+
+
+def unmet(needs: Iterable[str], subject: Subject) -> str:
+    """What the subject lacks first of all that is needed, in words that ask for it; "" when nothing is lacking."""
+    return next((NEEDS[need] for need in needs if not _has(subject, need)), "")
+
+
+def _has(subject: Subject, need: str) -> bool:
+    regression = subject.card.task == "regression"
+    return {
+        "labels": subject.data.labels is not None,
+        "groups": bool(subject.data.groups),
+        "reference": subject.reference is not None,
+        "probabilities": not regression,
+        "values": regression,
+        "features": bool(subject.data.features.shape[1]),
+        "metrics": bool(subject.metrics),
+        "ledger": subject.ledger is not None,
+    }[need]
 
 
 def _places() -> dict[str, Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from rai.cli.training import train
 from rai.cli.words import MODEL, NAMES, PATH, on_trial, option
 from rai.errors import InputError, plain
 
@@ -25,6 +26,8 @@ CHOSEN = ("card", "data", "reference", "target", "sensitive", "seed", "allow_cod
 @click.pass_context
 def main(context: click.Context) -> None:
     """Audit a trained model: numbers with intervals, held against a written policy, in one report.
+
+    Or train one whose ledger says on what, how privately and at what cost it was made.
 
     Exit codes: 0 pass · 1 a rule failed · 2 usage or input error · 3 an audit crashed or could not run to its
     end · 4 nothing failed, but a rule is unsure or unmeasured.
@@ -123,6 +126,9 @@ def init(model: Path, data: Path, *, target: str, sensitive: tuple[str, ...], **
     write_atomic(path, draft(model, data, target=target, sensitive=sensitive, reference=more["reference"]))
     click.echo(f"drafted {path}: check each guess, then run: rai audit {shlex.quote(str(model))}")
     click.echo(rehearse(model))
+
+
+main.add_command(train)
 
 
 @main.command()

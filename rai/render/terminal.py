@@ -1,5 +1,9 @@
 """The verdict and the checks in a terminal: glyph, word and colour, never colour alone."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +24,9 @@ STYLES = {
 COLUMNS = ("Estimate", "95 % interval", "Requirement", "Smallest n")
 WIDTHS = (75, 90)
 """How wide a terminal must be for the requirement, and for the smallest number of rows, to be shown too."""
+NUMBER: Mapping[str, Any] = MappingProxyType({"justify": "right", "no_wrap": True})
+REQUIREMENT: Mapping[str, Any] = MappingProxyType({"max_width": 14})
+"""A requirement with two bounds is wrapped: in one line it would leave no room for the checks' names."""
 MOST_ROWS = 60
 """Checks listed at most; report.json and report.html hold all."""
 
@@ -48,7 +55,7 @@ def _table(found: list[Finding], console: Console) -> Table:
     table.add_column("Result", no_wrap=True)
     table.add_column("Check", ratio=1, min_width=12, overflow="fold")
     for name in COLUMNS[:shown]:
-        table.add_column(name, justify="left" if name == "Requirement" else "right", no_wrap=True)
+        table.add_column(name, **(REQUIREMENT if name == "Requirement" else NUMBER))
     for each in found:
         table.add_row(*_row(each, console)[: 2 + shown])
     return table

@@ -31,11 +31,11 @@ def figure(value: float | None, places: int | None = None) -> str:
     """Return a number as text with `places` decimals (by default three telling digits).
 
     Thousands are separated by commas. A number that is not 0 never reads 0: it gets the decimals it needs, or
-    powers of ten below 0.000001.
+    powers of ten below 0.0001.
     """
     if value is None:
         return UNMEASURED
-    if value and not 1e-6 <= abs(value) < 1e15:
+    if value and not 1e-4 <= abs(value) < 1e15:
         return f"{value:.2e}".replace("-", MINUS, 1) if value < 0 else f"{value:.2e}"
     chosen = places_for([value]) if places is None else places
     if value and not round(value, chosen):

@@ -9,7 +9,6 @@ import torch
 from rai.audits import faithfulness
 from rai.audits.faithfulness import trials as trials_module
 from rai.audits.faithfulness.exhibits import BEATS, NO_BETTER, UNSURE, words
-from rai.audits.faithfulness.threads import threads_for
 from rai.audits.faithfulness.trials import Trial, Untried, case_of, measured, trial, tried
 from rai.card import Card, Head
 from rai.evidence import Measurement
@@ -148,44 +147,6 @@ def test_many_columns_are_tried_on_fewer_rows():
     case = case_of(subject_of(net(columns=60), columns=60))
     assert case.question.data.rows == 8
     assert isinstance(next(iter(tried(case, ("occlusion",)))), Trial)
-
-
-@pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize(("score", "threads"), [(net(), 1), (lambda table: table[:, 0], 1), (net(hidden=200_000), 2)])
-def test_a_small_model_is_asked_in_one_thread_and_a_large_one_in_all(score, threads):
-    subject = subject_of(score, rows=20)
-    with threads_for(subject):
-        assert torch.get_num_threads() == threads
-    assert torch.get_num_threads() == 2
-
-
-@pytest.mark.usefixtures("two_threads")
-def test_large_rows_are_asked_in_all_threads():
-    subject = subject_of(lambda table: table[:, 0], rows=20, columns=4097)
-    with threads_for(subject):
-        assert torch.get_num_threads() == 2
-
-
-@pytest.mark.usefixtures("two_threads")
-def test_the_whole_audit_of_a_small_model_runs_in_one_thread():
-    seen = set()
-
-    def score(table):
-        seen.add(torch.get_num_threads())
-        return table[:, 0]
-
-    subject = subject_of(score, rows=20)
-    seen.clear()
-    faithfulness.measure(subject)
-    assert seen == {1}
 
 
 def test_the_same_seed_sees_the_same():

@@ -112,6 +112,14 @@ def test_the_terminal_shows_every_check_with_glyph_and_word(record: Record) -> N
     assert text.rstrip().endswith("✗ Fail: exit code 1, because a deciding check failed")
 
 
+def test_a_requirement_of_two_bounds_leaves_room_for_the_names_of_the_checks(record: Record) -> None:
+    first = record.findings[0]
+    wide = replace(first, rule=replace(first.rule, at_least=0.0000007, at_most=0.0010203))
+    text = shown(replace(record, findings=(wide, *record.findings[1:])), width=80)
+    for finding in record.findings:
+        assert finding.rule.id in text
+
+
 def test_a_terminal_without_unicode_gets_ascii(record: Record) -> None:
     text = shown(record, encoding="ascii")
     assert "x Fail" in text

@@ -14,7 +14,6 @@ import numpy as np
 from rai.audits._explained import explained, sampled_rows
 from rai.audits._lift import guarded, joined, lift, undefined
 from rai.audits.faithfulness import exhibits
-from rai.audits.faithfulness.threads import threads_for
 from rai.audits.faithfulness.trials import COMPLETE, Case, Trial, Untried, case_of, measured, tried
 from rai.evidence import SMALLEST_CELL, Evidence, Exhibit, Measurement
 from rai.explainers.scaffolding import Scaffolding, recognised, scaffolding
@@ -61,9 +60,8 @@ def measure(subject: Subject) -> Evidence:
     """Put several explanation methods on trial, and the model for scaffolding."""
     if not subject.data.rows or not subject.data.players:
         return Evidence((undefined("deletion_gain", "there is nothing to explain"),), method=METHOD)
-    with threads_for(subject):
-        case = case_of(subject)
-        return joined([_tried(subject, case), scaffolded(subject, case)], METHOD)
+    case = case_of(subject)
+    return joined([_tried(subject, case), scaffolded(subject, case)], METHOD)
 
 
 def _tried(subject: Subject, case: Case) -> Evidence:

@@ -1,0 +1,100 @@
+"""Average carbon intensity of electricity: the largest producers and all of the European Union."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Country:
+    """A country's lifecycle emissions of electricity generated, g CO2e a kWh, averaged over the year."""
+
+    name: str
+    grams: float
+    year: int
+
+
+COUNTRIES = MappingProxyType(
+    {
+        "ARE": Country("United Arab Emirates", 561.13, 2022),
+        "ARG": Country("Argentina", 354.1, 2023),
+        "AUS": Country("Australia", 548.69, 2023),
+        "AUT": Country("Austria", 110.81, 2023),
+        "BEL": Country("Belgium", 138.11, 2023),
+        "BGD": Country("Bangladesh", 691.41, 2023),
+        "BGR": Country("Bulgaria", 335.33, 2023),
+        "BLR": Country("Belarus", 441.74, 2022),
+        "BRA": Country("Brazil", 98.35, 2023),
+        "CAN": Country("Canada", 170.04, 2023),
+        "CHE": Country("Switzerland", 34.84, 2023),
+        "CHL": Country("Chile", 291.11, 2023),
+        "CHN": Country("China", 582.32, 2023),
+        "COL": Country("Colombia", 259.51, 2023),
+        "CRI": Country("Costa Rica", 53.38, 2023),
+        "CYP": Country("Cyprus", 534.32, 2023),
+        "CZE": Country("Czechia", 449.72, 2023),
+        "DEU": Country("Germany", 380.95, 2023),
+        "DNK": Country("Denmark", 151.65, 2023),
+        "DZA": Country("Algeria", 634.61, 2022),
+        "EGY": Country("Egypt", 570.31, 2023),
+        "ESP": Country("Spain", 174.05, 2023),
+        "EST": Country("Estonia", 416.67, 2023),
+        "FIN": Country("Finland", 79.16, 2023),
+        "FRA": Country("France", 56.04, 2023),
+        "GBR": Country("United Kingdom", 237.59, 2023),
+        "GRC": Country("Greece", 336.57, 2023),
+        "HKG": Country("Hong Kong", 699.5, 2022),
+        "HRV": Country("Croatia", 204.96, 2023),
+        "HUN": Country("Hungary", 204.19, 2023),
+        "IDN": Country("Indonesia", 675.93, 2022),
+        "IND": Country("India", 713.44, 2023),
+        "IRL": Country("Ireland", 290.81, 2023),
+        "IRN": Country("Iran", 655.12, 2023),
+        "IRQ": Country("Iraq", 688.81, 2022),
+        "ISL": Country("Iceland", 27.68, 2022),
+        "ISR": Country("Israel", 582.93, 2022),
+        "ITA": Country("Italy", 330.72, 2023),
+        "JOR": Country("Jordan", 540.92, 2022),
+        "JPN": Country("Japan", 485.39, 2023),
+        "KAZ": Country("Kazakhstan", 821.39, 2023),
+        "KEN": Country("Kenya", 70.49, 2023),
+        "KOR": Country("South Korea", 430.57, 2023),
+        "KWT": Country("Kuwait", 649.16, 2023),
+        "LKA": Country("Sri Lanka", 509.78, 2022),
+        "LTU": Country("Lithuania", 160.07, 2023),
+        "LUX": Country("Luxembourg", 105.26, 2023),
+        "LVA": Country("Latvia", 123.2, 2023),
+        "MAR": Country("Morocco", 630.01, 2023),
+        "MEX": Country("Mexico", 507.25, 2023),
+        "MLT": Country("Malta", 459.14, 2023),
+        "MYS": Country("Malaysia", 605.83, 2022),
+        "NGA": Country("Nigeria", 523.25, 2023),
+        "NLD": Country("Netherlands", 267.62, 2023),
+        "NOR": Country("Norway", 30.08, 2023),
+        "NZL": Country("New Zealand", 112.76, 2023),
+        "OMN": Country("Oman", 564.63, 2023),
+        "PAK": Country("Pakistan", 440.61, 2023),
+        "PER": Country("Peru", 266.48, 2023),
+        "PHL": Country("Philippines", 610.69, 2023),
+        "POL": Country("Poland", 661.93, 2023),
+        "PRT": Country("Portugal", 165.55, 2023),
+        "PRY": Country("Paraguay", 23.75, 2023),
+        "QAT": Country("Qatar", 602.5, 2023),
+        "ROU": Country("Romania", 240.58, 2023),
+        "RUS": Country("Russia", 441.04, 2023),
+        "SAU": Country("Saudi Arabia", 706.79, 2022),
+        "SGP": Country("Singapore", 470.78, 2023),
+        "SRB": Country("Serbia", 636.06, 2023),
+        "SVK": Country("Slovakia", 116.77, 2023),
+        "SVN": Country("Slovenia", 231.28, 2023),
+        "SWE": Country("Sweden", 40.7, 2023),
+        "THA": Country("Thailand", 549.58, 2023),
+        "TUR": Country("Turkey", 464.59, 2023),
+        "TWN": Country("Taiwan", 642.38, 2023),
+        "UKR": Country("Ukraine", 259.69, 2022),
+        "URY": Country("Uruguay", 128.79, 2023),
+        "USA": Country("United States", 369.47, 2023),
+        "VEN": Country("Venezuela", 185.8, 2022),
+        "VNM": Country("Vietnam", 475.45, 2023),
+        "ZAF": Country("South Africa", 707.69, 2023),
+    }
+)

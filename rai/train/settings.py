@@ -1,0 +1,115 @@
+"""The tables of a recipe that say how a model is trained. Every default is one that a small model does well with."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rai.card import STRICT
+
+
+@dataclass(frozen=True)
+class Fit:
+    """`[fit]`: how long, how fast and against what the parameters are moved.
+
+    `learning_rate`, `momentum`, `weight_decay` (L2) and `optimizer` are torch's words. `l1` is the weight of the sum of
+    absolute weights in the loss. `warmup` is a number of steps; "step" multiplies the rate by `gamma` every `step_size`
+    epochs, "cosine" lets it fall to 0. `max_grad_norm` clips the gradient of a batch. `early_stopping` is how many
+    epochs may pass without a smaller validation loss; the best weights are kept. `class_weight` "balanced" is
+    sklearn's. `freeze` names parameters by how their names begin; after `unfreeze_after` epochs they learn too.
+    """
+
+    __pydantic_config__ = STRICT
+
+    epochs: int = 20
+    batch_size: int = 64
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad"] = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    warmup: int = 0
+    step_size: int = 10
+    gamma: float = 0.1
+    initialization: Literal["default", "xavier", "he"] = "default"
+    max_grad_norm: float | None = None
+    early_stopping: int | None = None
+    class_weight: Literal["balanced"] | None = None
+    augment: tuple[Literal["flip", "rotate", "crop", "noise"], ...] = ()
+    validation: float = 0.15
+    freeze: tuple[str, ...] = ()
+    unfreeze_after: int | None = None
+    mixed_precision: bool = False
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Private:
+    """`[private]`: what is promised to each `unit` of the data, and how it is kept.
+
+    Give `epsilon` (the noise is found) or `noise_multiplier`. `sample_rate` and `steps` are public numbers of the
+    promise: they are never taken from how many rows there are. `unit` is "record" or "group:COLUMN". `gradients` "auto"
+    chooses by the time of one batch. `waive` names holes of the pre-flight check that somebody answers for.
+    """
+
+    __pydantic_config__ = STRICT
+
+    sample_rate: float
+    steps: int
+    delta: float
+    expected_batch: float
+    epsilon: float | None = None
+    noise_multiplier: float | None = None
+    max_grad_norm: float = 1.0
+    unit: str = "record"
+    gradients: Literal["auto", "book_keeping", "hooks", "ghost"] = "auto"
+    physical_batch: int = 512
+    canaries: int = 0
+    compare: bool = False
+    waive: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Search:
+    """`[search]`: which keys of the recipe are tried with which values, and what a good run is.
+
+    `space` maps "fit.learning_rate" to a list of values, or to {low, high, log} for random and TPE search.
+    `objectives` are names among quality, group_gap, epsilon and energy.
+    """
+
+    __pydantic_config__ = STRICT
+
+    method: Literal["grid", "random", "tpe"] = "random"
+    trials: int = 20
+    objectives: tuple[Literal["quality", "group_gap", "epsilon", "energy"], ...] = ("quality",)
+    space: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """`[monitor]`: where curves go while training runs. `tensorboard` and `wandb` (offline) are folders."""
+
+    __pydantic_config__ = STRICT
+
+    tensorboard: str | None = None
+    wandb: str | None = None
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class Metering:
+    """`[energy]`: what turns seconds into grams.
+
+    `country` is an ISO 3166 code of three letters; `intensity` (g/kWh) goes before it. `predictions` are counted over
+    the lifetime of the model.
+    """
+
+    __pydantic_config__ = STRICT
+
+    country: str | None = None
+    intensity: float | None = None
+    also: Literal["codecarbon"] | None = None
+    watts: float | None = None
+    embodied_kg: float | None = None
+    lifespan_years: float = 4.0
+    predictions: float = 1_000_000

@@ -1,0 +1,156 @@
+"""What is ready before the first step: the files of rows, the card, the data, the network; and where it all goes."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rai.card import Card, TextInput, read_card
+from rai.data import load
+from rai.errors import InputError
+from rai.files import require_folder
+from rai.subject import Data
+from rai.training.carding import card_text
+from rai.training.describing import VOCABULARY, Described, describe, files_of, network_of
+from rai.training.recipe import Recipe, naming
+from rai.training.splitting import Split, split
+from rai.training.transferring import weights_named
+
+STAGING = ".training"
+MODEL, CARD, LEDGER, CHECKPOINT = "model.pt", "model.toml", "ledger.json", "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """All that training needs. New files wait in `staging` and appear in `out` together, when all of them are whole.
+
+    `read` says what was read off the training rows before training, `left_out` which columns are no inputs. `weights`
+    is the file that the network begins with, whose SHA-256 the recipe then holds.
+    """
+
+    recipe: Recipe
+    out: Path
+    staging: Path
+    card: Card
+    data: Data
+    test: Data
+    read: tuple[str, ...]
+    left_out: tuple[str, ...]
+    weights: Path | None = None
+
+
+@contextmanager
+def workshop(recipe: Recipe, path: Path, out: Path) -> Iterator[Workshop]:
+    """Prepare everything in a folder of its own, and take that folder away at the end, whatever happens.
+
+    Raises `InputError`, before any training, for rows or columns that cannot be learned from or tried on.
+    """
+    require_folder(out)
+    _require_ours(out)
+    staging = out / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield _prepared(recipe, path, out, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def rebuilt(ready: Workshop, recipe: Recipe) -> Workshop:
+    """The same workshop for another recipe on the same rows: the card names that recipe's network."""
+    card = replace(ready.card, network=network_of(recipe, ready.card, ready.data))
+    (ready.staging / CARD).write_text(card_text(card), encoding="utf-8")
+    return replace(ready, recipe=recipe, card=card)
+
+
+def commit(ready: Workshop) -> None:
+    """Move what waits into its place: rows, card and ledger first, and the model last."""
+    waiting = sorted(ready.staging.iterdir(), key=lambda each: (each.name == MODEL, each.name))
+    for each in waiting:
+        each.replace(ready.out / each.name)
+    (ready.out / CHECKPOINT).unlink(missing_ok=True)
+
+
+def _require_ours(out: Path) -> None:
+    """A model that no ledger accounts for was not written here, and is not written over."""
+    if (out / MODEL).exists() and not (out / LEDGER).exists():
+        what = "holds a model.pt that rai train did not write"
+        raise InputError(what, where=out, do="choose another folder with --out")
+
+
+def _prepared(recipe: Recipe, path: Path, out: Path, staging: Path) -> Workshop:
+    recipe, weights = weights_named(recipe, path, out / MODEL)
+    rows = split(recipe, path.parent, staging)
+    found = describe(recipe, rows)
+    _require_public(recipe, found, path)
+    _require_same_words(recipe, found, path)
+    words = _vocabulary(found, path, staging)
+    loaded = _loaded(recipe, found, rows, words)
+    with naming(path):
+        network = network_of(recipe, loaded.card, loaded.training)
+    files = files_of(recipe, *(_named(each, rows, out) for each in (rows.training, rows.test)))
+    card = replace(found.card, name=recipe.name or _name(path), network=network, data=files)
+    if isinstance(card.input, TextInput):
+        card = replace(card, input=replace(card.input, vocabulary=_beside(words, out, staging)))
+    (staging / CARD).write_text(card_text(card), encoding="utf-8")
+    parts = (loaded.training, loaded.test, found.read, found.left_out, weights)
+    return Workshop(recipe, out, staging, read_card(staging / CARD), *parts)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Training and test rows as a card says, with paths that hold now."""
+
+    card: Card
+    training: Data
+    test: Data
+
+
+def _loaded(recipe: Recipe, found: Described, rows: Split, words: Path | None) -> Loaded:
+    """Both files through the loader of audits, so that an audit will work."""
+    card = replace(found.card, data=files_of(recipe, "", ""))
+    if isinstance(card.input, TextInput):
+        card = replace(card, input=replace(card.input, vocabulary=str(words)))
+    test = load(rows.test, card)
+    return Loaded(card, load(rows.training, card), test)
+
+
+def _require_public(recipe: Recipe, found: Described, path: Path) -> None:
+    if recipe.private is not None and found.read and not recipe.data.public_columns:
+        what = f"key data.public_columns is not set, and without noise {found.read[0].split(' without')[0]}"
+        do = "answer for it with public_columns = true, or write classes and [[columns]] or [input] in the recipe"
+        raise InputError(what, where=path, do=do)
+
+
+def _require_same_words(recipe: Recipe, found: Described, path: Path) -> None:
+    """Weights know words by their numbers, which are others in a vocabulary that was counted anew."""
+    if recipe.network.weights is not None and found.vocabulary:
+        what = "key network.weights is given, and the vocabulary would be counted anew"
+        raise InputError(what, where=path, do="name the vocabulary that the weights were trained with in [input]")
+
+
+def _vocabulary(found: Described, path: Path, staging: Path) -> Path | None:
+    """The file of the words: one that the recipe names, or one that is written now; None where no text is read."""
+    if found.vocabulary:
+        (staging / VOCABULARY).write_text(found.vocabulary, encoding="utf-8")
+        return staging / VOCABULARY
+    given = found.card.input
+    return path.parent / given.vocabulary if isinstance(given, TextInput) else None
+
+
+def _beside(file: Path | None, out: Path, staging: Path) -> str:
+    return "" if file is None else file.name if file.parent == staging else _relative(file, out)
+
+
+def _named(file: Path, rows: Split, out: Path) -> str:
+    return file.name if rows.own else _relative(file, out)
+
+
+def _relative(file: Path, out: Path) -> str:
+    return Path(os.path.relpath(file, out)).as_posix()
+
+
+def _name(path: Path) -> str:
+    return path.stem if path.stem != "recipe" else path.absolute().parent.name

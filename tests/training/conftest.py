@@ -1,0 +1,113 @@
+"""Tiny rows of every kind with a pattern that a small network learns, and recipes for them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+Write = Callable[..., Path]
+
+
+def loans(rows: int = 400, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    income, years = rng.normal(50, 10, rows).round(2), rng.integers(0, 30, rows)
+    frame = pd.DataFrame({"income": income, "years": years, "job": rng.choice(["clerk", "cook"], rows)})
+    frame["sex"] = rng.choice(["f", "m"], rows)
+    chance = 1 / (1 + np.exp(-((income - 50) / 3 + (years - 15) / 5)))
+    frame["repaid"] = np.where(rng.random(rows) < chance, "yes", "no")
+    return frame
+
+
+def scans(path: Path, rows: int = 120) -> None:
+    rng = np.random.default_rng(0)
+    bright = rng.random(rows) < 0.5
+    images = rng.integers(0, 60, (rows, 8, 8)).astype(np.uint8)
+    images[bright, 2:6, 2:6] += 120
+    site = rng.choice(["A", "B"], rows)
+    np.savez(path, images=images, label=np.where(bright, "bright", "dark"), site=site)
+
+
+def days(path: Path, rows: int = 120) -> None:
+    rng = np.random.default_rng(0)
+    high = rng.random(rows) < 0.5
+    lengths = rng.integers(4, 7, rows)
+    values = rng.normal(10, 3, (rows, 6, 2)) + np.where(high, 6.0, 0.0)[:, None, None]
+    np.savez(
+        path, values=values, lengths=lengths, label=np.where(high, "high", "low"), site=rng.choice(["A", "B"], rows)
+    )
+
+
+def letters(rows: int = 120) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    good = rng.random(rows) < 0.5
+    words = [rng.choice(["plain", "room", "table", "door", "cup"], 5).tolist() for _ in range(rows)]
+    text = [
+        " ".join([*each, "lovely" if fine else "dreadful", str(i)])
+        for i, (each, fine) in enumerate(zip(words, good, strict=True))
+    ]
+    return pd.DataFrame({"text": text, "site": rng.choice(["A", "B"], rows), "label": np.where(good, "good", "bad")})
+
+
+TABLE = """\
+name = "loans"
+positive = "yes"
+[data]
+train = "rows.csv"
+target = "repaid"
+sensitive = ["sex"]
+[network]
+arguments = { hidden = [8] }
+[fit]
+epochs = 12
+batch_size = 32
+learning_rate = 0.02
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with rows of a table and a recipe for them."""
+    loans().to_csv(tmp_path / "rows.csv", index=False)
+    (tmp_path / "recipe.toml").write_text(TABLE)
+    return tmp_path
+
+
+@pytest.fixture
+def recipe_with(folder: Path) -> Write:
+    """Write a recipe into the folder of the table: another one whole, or the usual one with a text put in place."""
+
+    def write(text: str = TABLE, **changed: str) -> Path:
+        for old, new in changed.items():
+            assert old in text
+            text = text.replace(old, new)
+        (folder / "recipe.toml").write_text(text)
+        return folder / "recipe.toml"
+
+    return write
+
+
+@pytest.fixture
+def every_kind(tmp_path: Path) -> dict[str, Path]:
+    """A recipe for each kind of rows, in a folder of its own."""
+    kinds = {
+        "table": (TABLE, lambda at: loans().to_csv(at / "rows.csv", index=False)),
+        "image": (_recipe("rows.npz", "epochs = 6"), lambda at: scans(at / "rows.npz")),
+        "sequence": (_recipe("rows.npz", "epochs = 12"), lambda at: days(at / "rows.npz")),
+        "text": (
+            _recipe("rows.csv", "epochs = 10", 'kind = "text"'),
+            lambda at: letters().to_csv(at / "rows.csv", index=False),
+        ),
+    }
+    for name, (text, write) in kinds.items():
+        (tmp_path / name).mkdir()
+        write(tmp_path / name)
+        (tmp_path / name / "recipe.toml").write_text(text)
+    return {name: tmp_path / name / "recipe.toml" for name in kinds}
+
+
+def _recipe(rows: str, fit: str, more: str = "") -> str:
+    data = f'[data]\ntrain = "{rows}"\ntarget = "label"\nsensitive = ["site"]\ntest_share = 0.3\n{more}\n'
+    network = {"epochs = 10": "[network]\narguments = { width = 8, heads = 2, layers = 1, feedforward = 8 }\n"}
+    return f"{data}{network.get(fit, '')}[fit]\n{fit}\nbatch_size = 16\nlearning_rate = 0.02\n"

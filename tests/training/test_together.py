@@ -1,0 +1,107 @@
+"""Two processes that torchrun started train one model: plain and private, one set of files, one ledger."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rai import intake
+from rai.files import sha256
+from rai.ledger import Ledger, read_ledger
+from rai.train.private.accounting import Phase, spent
+from rai.training import train
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rai", "train")
+FILES = {"model.pt", "model.toml", "ledger.json", "rows_train.csv", "rows_test.csv", "rows.csv", "recipe.toml"}
+PLAIN = """\
+positive = "yes"
+[data]
+train = "rows.csv"
+target = "repaid"
+sensitive = ["sex"]
+public_columns = true
+[network]
+arguments = { hidden = [8] }
+[fit]
+epochs = 6
+batch_size = 32
+learning_rate = 0.02
+"""
+PRIVATE = """\
+[private]
+noise_multiplier = 1.1
+delta = 1e-3
+sample_rate = 0.25
+steps = 40
+expected_batch = 80
+gradients = "book_keeping"
+canaries = 10
+"""
+
+
+def two(recipe: Path) -> subprocess.CompletedProcess[str]:
+    """The command line, in two processes that share the training."""
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *TORCHRUN, str(recipe)], env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def ledger_after(recipe: Path) -> Ledger:
+    """Train, and see that one process alone wrote and spoke."""
+    done = two(recipe)
+    assert done.returncode == 0, done.stderr
+    assert {each.name for each in recipe.parent.iterdir()} == FILES
+    assert done.stdout.count("trained on") == 1
+    steps = [line for line in done.stderr.splitlines() if line.startswith("rai: [")]
+    assert steps
+    assert len(steps) == len(set(steps))
+    ledger = read_ledger(recipe.parent / "ledger.json")
+    assert ledger.model == sha256(recipe.parent / "model.pt")
+    assert ledger.energy is not None
+    assert ledger.energy.inputs["processes"] == 2
+    return ledger
+
+
+def test_two_processes_make_the_model_of_one(
+    recipe_with: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    recipe = recipe_with(PLAIN)
+    alone = train(recipe, out=tmp_path_factory.mktemp("alone"))
+    ledger, whole = ledger_after(recipe), read_ledger(alone.ledger)
+    assert [each.loss for each in ledger.epochs] == pytest.approx([each.loss for each in whole.epochs], abs=1e-5)
+    assert (ledger.data, ledger.split, ledger.flops) == (whole.data, whole.split, whole.flops)
+    first, second = (torch.load(path, weights_only=True) for path in (alone.model, recipe.parent / "model.pt"))
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-5)
+
+
+def test_two_processes_keep_the_promise_of_one(recipe_with: Callable[..., Path]) -> None:
+    """One process draws all of the noise, and the ledger has the whole of it; both together look at every row."""
+    recipe = recipe_with(PLAIN.replace("learning_rate = 0.02", 'optimizer = "sgd"\nlearning_rate = 1.0') + PRIVATE)
+    ledger = ledger_after(recipe)
+    promise = ledger.privacy
+    assert promise is not None
+    assert (promise.noise_multiplier, promise.sample_rate, promise.steps, promise.delta) == (1.1, 0.25, 40, 1e-3)
+    assert promise.epsilon == pytest.approx(spent((Phase(1.1, 0.25, 40),), 1e-3).value)
+    assert promise.canaries is not None
+    assert len(promise.canaries.included) == 10
+    assert ledger.flops is not None
+    seen = ledger.flops / (3 * 2 * (4 * 8 + 8))
+    assert seen == pytest.approx(40 * 0.25 * ledger.data.rows, rel=0.15)
+    subject = intake.from_files(recipe.parent / "model.pt", intake.Choices()).subject
+    assert np.mean(subject.predicted == subject.data.labels) > 0.65
+
+
+def test_a_search_is_not_shared(recipe_with: Callable[..., Path]) -> None:
+    """Both processes refuse it alike, before anything is written."""
+    recipe = recipe_with(PLAIN + '[search]\nspace = { "fit.learning_rate" = [0.01, 0.02] }\n')
+    done = two(recipe)
+    assert done.returncode == 1
+    assert "rai: search: is not shared among processes; start it without torchrun" in done.stderr
+    assert {each.name for each in recipe.parent.iterdir()} == {"rows.csv", "recipe.toml"}
