@@ -128,7 +128,7 @@ def ours(module: nn.Module, batch: Batch) -> Step:
 
     def step() -> None:
         found = book_keeping(module, losses, batch, LIMIT)
-        set_gradients(module, add_noise(found.sums, NOISE * LIMIT, rng), len(batch))
+        set_gradients(module, add_noise(found.sums, NOISE * LIMIT, rng, expected_batch=len(batch)))
         optimizer.step()
 
     return step

@@ -146,7 +146,12 @@ def _column_table(column: Column) -> str:
 
 
 def train_by(recipe: Path) -> Path:
-    """Run `rai train` as a user would and return the model's path; end here where training failed."""
+    """Run `rai train` as a user would and return the model's path; end here where training failed.
+
+    The story begins anew each time: a model that is there goes, with its ledger, which would count this run to its own.
+    """
+    for name in ("model.pt", "ledger.json"):
+        recipe.with_name(name).unlink(missing_ok=True)
     command = [sys.executable, "-m", "rai", "train", str(recipe)]
     print("$ rai train", *command[4:])
     code = subprocess.run(command, check=False).returncode  # noqa: S603 - our own command line

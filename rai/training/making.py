@@ -10,6 +10,7 @@ from rai.energy import Meter, Reading, account, grid_intensity
 from rai.errors import InputError
 from rai.files import sha256
 from rai.ledger import Energy, Ledger, Privacy, write_ledger
+from rai.training.earlier import counted, ledger_before
 from rai.training.fitting import Job, fitted
 from rai.training.recipe import Recipe, naming, read_recipe
 from rai.training.telling import told
@@ -55,6 +56,7 @@ def train(
     chosen = read_recipe(path).seeded(seed)
     folder = Path(out) if out is not None else path.parent
     _require_fresh(folder, chosen, resume=resume)
+    before = ledger_before(folder)
     with naming(path):
         grid_intensity(chosen.energy.country, chosen.energy.intensity)
     with placed(chosen, folder) as place, workshop(place.recipe, path, place.out) as ready:
@@ -63,7 +65,7 @@ def train(
             shown = watch if place.first else None
             trained = fitted(Job(found.ready, folder / CHECKPOINT, resume=resume, watch=shown))
         spent = pooled(Spent(meter.read(), trained.ledger))
-        summary = _handed_over(found, trained, spent) if place.first else ()
+        summary = _handed_over(found, trained, spent, before) if place.first else ()
     return Made(folder / MODEL, folder / CARD, folder / LEDGER, summary)
 
 
@@ -92,14 +94,14 @@ def _metered(recipe: Recipe, place: Place) -> Iterator[Meter]:
         yield meter
 
 
-def _handed_over(found: Tried, trained: "Trained", spent: Spent) -> tuple[str, ...]:
+def _handed_over(found: Tried, trained: "Trained", spent: Spent, before: Ledger | None) -> tuple[str, ...]:
     """Put all files into their places, and return what the ledger says in a few lines."""
-    ledger = _written(found, trained, spent)
+    ledger = _written(found, trained, spent, before)
     commit(found.ready)
     return told(ledger)
 
 
-def _written(found: Tried, trained: "Trained", spent: Spent) -> Ledger:
+def _written(found: Tried, trained: "Trained", spent: Spent, before: Ledger | None) -> Ledger:
     """Write weights and ledger to where they wait, and return the ledger."""
     from rai.train.on_disk import save
 
@@ -115,8 +117,9 @@ def _written(found: Tried, trained: "Trained", spent: Spent) -> Ledger:
         privacy=_holes(bare.privacy, (*ready.read, *hole(ready.recipe)), found),
         energy=_energy(ready.recipe, bare, spent.reading),
     )
-    write_ledger(ledger, ready.staging / LEDGER)
-    return ledger
+    whole = counted(ledger, before)
+    write_ledger(whole, ready.staging / LEDGER)
+    return whole
 
 
 def _holes(privacy: Privacy | None, read: tuple[str, ...], found: Tried) -> Privacy | None:

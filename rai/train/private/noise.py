@@ -39,24 +39,22 @@ def normals(count: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(drawn.reshape(-1)[:count])
 
 
-def add_noise(sums: Mapping[str, Tensor], std: float, rng: np.random.Generator) -> dict[str, Tensor]:
-    """Return each clipped sum plus independent Gaussian noise of standard deviation `std` on every number of it.
+def add_noise(
+    sums: Mapping[str, Tensor], std: float, rng: np.random.Generator, *, expected_batch: float = 1.0
+) -> dict[str, Tensor]:
+    """Return clipped sums plus independent Gaussian noise of deviation `std` on every number, over `expected_batch`.
 
-    `std` is noise multiplier × largest norm of one unit.
+    `std` is noise multiplier × largest norm of one unit. `expected_batch` is the public size of a batch, never that of
+    the drawn one.
     """
     flat = torch.cat([each.reshape(-1) for each in sums.values()])
-    flat.add_(normals(len(flat), rng).to(flat.device, flat.dtype), alpha=std)
+    flat.add_(normals(len(flat), rng).to(flat.device, flat.dtype), alpha=std).div_(expected_batch)
     pieces = torch.split(flat, [each.numel() for each in sums.values()])
-    return {
-        name: piece.view(each.shape).to(each.dtype) for (name, each), piece in zip(sums.items(), pieces, strict=True)
-    }
+    both = zip(sums.items(), pieces, strict=True)
+    return {name: piece.view(each.shape).to(each.dtype) for (name, each), piece in both}
 
 
-def set_gradients(module: nn.Module, sums: Mapping[str, Tensor], expected_batch: float) -> None:
-    """Make each parameter's gradient its noisy sum divided by the public size of a batch, never by the drawn one.
-
-    The sums are used up: they become the gradients, in place.
-    """
-    torch._foreach_div_(list(sums.values()), expected_batch)
+def set_gradients(module: nn.Module, gradients: Mapping[str, Tensor]) -> None:
+    """Make these the parameters' gradients; a parameter without one has none."""
     for name, parameter in module.named_parameters():
-        parameter.grad = sums.get(name)
+        parameter.grad = gradients.get(name)

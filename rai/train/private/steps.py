@@ -63,7 +63,8 @@ class Steps:
         """Set every trainable parameter's gradient to (clipped sum + noise) / expected batch; return losses (rows,)."""
         found = self._clipped_sum(module, batch)
         limit, each = self.promise.max_grad_norm, gradient_multiplier(self.noise_multiplier)
-        set_gradients(module, add_noise(found.sums, each * limit, self.noise), self.promise.expected_batch)
+        batch_size = self.promise.expected_batch
+        set_gradients(module, add_noise(found.sums, each * limit, self.noise, expected_batch=batch_size))
         spread = each * LOSS_NOISE * LARGEST_LOSS
         self.curve.total += self._shown(found.losses) + float(self.noise.normal(0.0, spread))
         self.curve.steps += 1

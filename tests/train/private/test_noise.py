@@ -60,7 +60,7 @@ def test_drawing_noise_leaves_the_reproducible_draws_alone():
 
 def test_the_noisy_sum_is_divided_by_the_public_number_alone():
     module = nn.Linear(2, 1, bias=False)
-    set_gradients(module, {"weight": torch.tensor([[8.0, 4.0]])}, 4.0)
+    set_gradients(module, add_noise({"weight": torch.tensor([[8.0, 4.0]])}, 0.0, secret(), expected_batch=4.0))
     assert module.weight.grad.tolist() == [[2.0, 1.0]]
 
 
