@@ -1,6 +1,5 @@
 """LIME in closed form: the same neighbourhood, kernel and ridge as the package lime, many more samples, and errors."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +17,6 @@ from rai.explainers.questions import Question, named
 from rai.subject import Bools, Floats, Ints, Kind
 
 Numbers = NDArray[np.float64]
-Members = Callable[[int, int, np.random.Generator], Bools]
 ALPHA = 1.0
 FIRST = 2_500
 MOST = 20_000

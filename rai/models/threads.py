@@ -15,8 +15,8 @@ def threads_for(subject: Subject) -> contextlib.AbstractContextManager[Any]:
     """A block of code in which a small model and the arithmetic around it take one thread; a large one takes all.
 
     Small: rows of at most 4,096 numbers, and at most a million weights or only answers that can be seen. Audits ask
-    thousands of times about a few rows, and threads that wait for one another in between cost more than they bring:
-    with other programs on the machine, ten times the time. The caller's number of threads comes back afterwards.
+    thousands of times about a few rows, and threads that wait for one another in between cost more than they bring,
+    most of all with other programs on the machine. The caller's number of threads comes back afterwards.
     """
     from threadpoolctl import threadpool_limits
 

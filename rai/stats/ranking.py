@@ -15,7 +15,6 @@ MOST_RESAMPLED = 20_000
 BINS = 250
 ONE_CLASS = "needs rows of both classes"
 ONE_ROW = "a single row of one class, or scores that do not vary"
-NO_OVERLAP = "no resample differs: the scores separate the classes, or do not vary"
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,7 @@ def gradient_multiplier(noise_multiplier: float) -> float:
 def normals(count: int, rng: np.random.Generator) -> Tensor:
     """Return `count` independent standard normal numbers, float32, drawn in pairs by radius and angle.
 
-    Half the squared radius is exponential (Box and Muller 1958), drawn with an exact tail; this takes half the time of
-    drawing each number for itself.
+    Half the squared radius is exponential (Box and Muller 1958), drawn with an exact tail.
     """
     half = (count + 1) // 2
     radius = np.sqrt(2 * rng.standard_exponential(half, dtype=np.float32))
