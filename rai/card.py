@@ -145,17 +145,25 @@ class Files:
 
 @dataclass(frozen=True)
 class Network:
-    """Which of rai's own architectures the tensors belong to, and its arguments."""
+    """Which of rai's own architectures the tensors belong to, its arguments, and the networks that it is made of.
+
+    `parts` are given to an architecture that holds others, such as one that adjusts the answers of a `base`.
+    """
 
     __pydantic_config__ = STRICT
 
     kind: str
     arguments: Mapping[str, str | bool | int | float | tuple[int, ...]] = field(default_factory=dict)
+    parts: Mapping[str, "Network"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything the owner declares about the model. Undeclared text fields stay visibly empty in the report."""
+    """Everything the owner declares about the model. Undeclared text fields stay visibly empty in the report.
+
+    `baseline` is the file of a model that this one was made to improve on, relative to the card; its own card lies
+    beside it. `needed_at_predict` names sensitive columns that the model is handed with each row it decides on.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -174,6 +182,8 @@ class Card:
     data: Files = field(default_factory=Files)
     input: Annotated[ImageInput | SequenceInput | TextInput, Field(discriminator="kind")] | None = None
     columns: tuple[Column, ...] = ()
+    baseline: str | None = None
+    needed_at_predict: tuple[str, ...] = ()
 
 
 def read_card(path: Path) -> Card:
@@ -252,6 +262,9 @@ def _outside(name: str, value: int, most: int) -> Iterator[tuple[str, str]]:
 
 def _column_contradictions(card: Card) -> Iterator[tuple[str, str]]:
     names = [each.name for each in card.columns]
+    for name in card.needed_at_predict:
+        if name not in names:
+            yield "needed_at_predict", f"names {name!r}, which is none of the columns that the model is handed"
     for position, each in enumerate(card.columns):
         where = f"columns.{position}"
         if names.index(each.name) < position:

@@ -150,7 +150,8 @@ class Data:
 class Subject:
     """A model on trial. `scores` are computed once; `rng(name)` gives each audit a stream of its own.
 
-    `ledger` is what training promised of this very model, None where nobody wrote it down.
+    `ledger` is what training promised of this very model, None where nobody wrote it down. `baseline` is the model that
+    this one was made to improve on, for the same inputs.
     """
 
     name: str
@@ -161,6 +162,7 @@ class Subject:
     seed: int = 0
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     ledger: Ledger | None = None
+    baseline: Model | None = None
 
     @cached_property
     def scores(self) -> Floats:

@@ -30,6 +30,8 @@ NEEDS = MappingProxyType(
         "metrics": "a metric of your own (name one under [metrics] in rai.toml)",
         "ledger": "the ledger of its training (train with rai train, place ledger.json beside the model, or in Python "
         "pass ledger=)",
+        "mitigation": "a model before mitigation to compare with (name it as baseline in the card), or a ledger that "
+        "holds a trade-off curve (rai mitigate writes both)",
     }
 )
 """What an audit may need of a subject, and how a person is asked for it."""
@@ -99,7 +101,13 @@ def _has(subject: Subject, need: str) -> bool:
         "features": bool(subject.data.features.shape[1]),
         "metrics": bool(subject.metrics),
         "ledger": subject.ledger is not None,
+        "mitigation": _mitigated(subject),
     }[need]
+
+
+def _mitigated(subject: Subject) -> bool:
+    told = None if subject.ledger is None else subject.ledger.mitigation
+    return subject.baseline is not None or (told is not None and bool(told.trials))
 
 
 def _places() -> dict[str, Path]:

@@ -29,12 +29,13 @@ def build(network: Network) -> nn.Module:
         known = ", ".join(repr(kind) for kind in KINDS)
         raise InputError(f"no architecture is named {network.kind!r}", where="network.kind", expected=f"one of {known}")
     _require_arguments(network, maker)
-    return maker(**network.arguments)
+    parts = {name: build(part) for name, part in network.parts.items()}
+    return maker(**network.arguments, **parts)
 
 
 def _require_arguments(network: Network, maker: Callable[..., nn.Module]) -> None:
     known = inspect.signature(maker).parameters
-    for key in network.arguments:
+    for key in (*network.arguments, *network.parts):
         if key not in known:
             raise InputError(
                 f"is not an argument of {network.kind}",
@@ -42,5 +43,5 @@ def _require_arguments(network: Network, maker: Callable[..., nn.Module]) -> Non
                 expected=f"one of {', '.join(known)}",
             )
     for key, parameter in known.items():
-        if parameter.default is parameter.empty and key not in network.arguments:
+        if parameter.default is parameter.empty and key not in {*network.arguments, *network.parts}:
             raise InputError("is missing", where=f"network.arguments.{key}", do=f"add it: {network.kind} needs it")

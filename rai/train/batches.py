@@ -22,17 +22,23 @@ PIECE = 4096
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows: what the network is handed, and what it should answer. It may hold no rows."""
+    """Some rows: what the network is handed, and what it should answer. It may hold no rows.
+
+    `sensitive` (rows, attributes), int64, says which level of each attribute a row has, -1 where that is unknown; it is
+    for the training criterion alone, and no network is handed it.
+    """
 
     inputs: Tensor
     targets: Tensor
+    sensitive: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same rows on a device."""
-        return Batch(self.inputs.to(device), self.targets.to(device))
+        sensitive = None if self.sensitive is None else self.sensitive.to(device)
+        return Batch(self.inputs.to(device), self.targets.to(device), sensitive)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Rows:
     """All rows of a data set as tensors.
 
     `inputs`: float32, or int64 token numbers; sequences keep NaN after the end of a short one. `targets`: float32, for
-    several classes int64. `groups` hold codes row by row.
+    several classes int64. `groups` hold codes row by row; `sensitive` holds those that a training criterion reads, as
+    a tensor (see `Batch`).
     """
 
     inputs: Tensor
@@ -48,18 +55,25 @@ class Rows:
     task: Task
     groups: Mapping[str, Groups] = field(default_factory=dict)
     source: Source = MEMORY
+    sensitive: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def batch(self, positions: Tensor) -> Batch:
         """The rows at these positions, as a batch."""
-        return Batch(self.inputs[positions], self.targets[positions])
+        return Batch(self.inputs[positions], self.targets[positions], _at(self.sensitive, positions))
 
     def take(self, positions: Tensor) -> "Rows":
         """The rows at these positions, in this order, with their groups."""
         kept = {name: replace(each, codes=each.codes[positions.numpy()]) for name, each in self.groups.items()}
-        return replace(self, inputs=self.inputs[positions], targets=self.targets[positions], groups=kept)
+        return replace(
+            self,
+            inputs=self.inputs[positions],
+            targets=self.targets[positions],
+            groups=kept,
+            sensitive=_at(self.sensitive, positions),
+        )
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -75,6 +89,10 @@ class Rows:
             for start in range(0, len(values), PIECE):
                 digest.update(np.ascontiguousarray(values[start : start + PIECE], dtype=kind).tobytes())
         return Fingerprint(len(self), digest.hexdigest(), self.source.name, self.source.sha256)
+
+
+def _at(values: Tensor | None, positions: Tensor) -> Tensor | None:
+    return None if values is None else values[positions]
 
 
 def steps_in(rows: int, size: int) -> int:

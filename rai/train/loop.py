@@ -17,7 +17,7 @@ stopped after any step goes on to the same bits. Signals of Ctrl-C wait for the 
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -149,7 +149,7 @@ def _step(plan: Plan, machine: Machine, state: State) -> None:
 
 def _batch(plan: Plan, step: int) -> Batch:
     batch = plan.rows.batch(plan.sampler(step)).to(plan.device)
-    return batch if plan.augment is None else Batch(plan.augment(batch.inputs), batch.targets)
+    return batch if plan.augment is None else replace(batch, inputs=plan.augment(batch.inputs))
 
 
 def _require_number(what: str, finite: bool, plan: Plan, step: int) -> None:  # noqa: FBT001 - it is what is required

@@ -70,6 +70,36 @@ class Private:
 
 
 @dataclass(frozen=True)
+class Fair:
+    """`[fair]`: which criterion of group fairness training aims at, by which method, and how strongly.
+
+    `sensitive` names columns of the rows' groups, all of them where empty; with `intersections` each combination of
+    their levels counts as a group too. `strength` None takes the method's usual one: for "adversarial" it is alpha of
+    Zhang et al. 2018, for "gap_penalty" the weight of the penalty in the loss, for "threshold" and "reductions" the
+    share of the gap that is to go (0 to 1), for "reweighing" the power of the weights (0 to 1). `penalty` is the
+    gap penalty's kind. The adversary is a network with `adversary_hidden` layers that learns at `adversary_rate` times
+    the learning rate. The first `warm_start` epochs train without the criterion, and over `ramp` more the strength
+    rises to its whole. With `fit.early_stopping`, the epoch is kept whose held-out gap is at most `tolerance` and whose
+    loss is smallest. `attribute_at_predict` lets "threshold" give each group a threshold of its own.
+    """
+
+    __pydantic_config__ = STRICT
+
+    criterion: Literal["demographic_parity", "equalized_odds", "equal_opportunity"] = "demographic_parity"
+    method: Literal["adversarial", "gap_penalty", "threshold", "reductions", "reweighing"] = "adversarial"
+    sensitive: tuple[str, ...] = ()
+    intersections: bool = False
+    strength: float | None = None
+    penalty: Literal["mean_difference", "hsic"] = "mean_difference"
+    adversary_hidden: tuple[int, ...] = ()
+    adversary_rate: float = 1.0
+    warm_start: int = 1
+    ramp: int = 2
+    tolerance: float = 0.02
+    attribute_at_predict: bool = False
+
+
+@dataclass(frozen=True)
 class Search:
     """`[search]`: which keys of the recipe are tried with which values, and what a good run is.
 
