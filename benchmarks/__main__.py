@@ -4,7 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-SHARED = {"__init__", "__main__", "common", "explain_nets"}
+SHARED = {"__init__", "__main__", "common", "explain_nets", "fair_ways"}
+SHARED |= {"federated_ways", "federated_ray", "federated_pfl"}
 
 
 def main() -> int:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from rai.report import Report, VerdictError
     from rai.run import audit, audit_predictions, judge_again
     from rai.subject import Subject
+    from rai.train.fair.frontier import Frontier, frontier
 
 HOMES = {
     "Attribution": "explainers",
     "Evidence": "evidence",
     "ExitCode": "record",
+    "Frontier": "train.fair.frontier",
     "InputError": "errors",
     "Measurement": "evidence",
     "Policy": "policy",
@@ -33,6 +35,7 @@ HOMES = {
     "audit": "run",
     "audit_predictions": "run",
     "explain": "explaining",
+    "frontier": "train.fair.frontier",
     "judge_again": "run",
     "read_policy": "policy",
 }
@@ -41,6 +44,7 @@ __all__ = [
     "Attribution",
     "Evidence",
     "ExitCode",
+    "Frontier",
     "InputError",
     "Measurement",
     "Policy",
@@ -52,6 +56,7 @@ __all__ = [
     "audit",
     "audit_predictions",
     "explain",
+    "frontier",
     "judge_again",
     "read_policy",
 ]

@@ -8,6 +8,9 @@ from pathlib import Path
 from rai.errors import InputError
 
 CHUNK = 1 << 20
+ENDED = ".trained"
+"""The folder beside a model where the files of a training that has ended wait to be put into their places."""
+SETTLE = "run rai train RECIPE --resume again, or the same rai mitigate, which puts the rest in place"
 
 
 def sha256(path: Path) -> str:
@@ -60,6 +63,13 @@ def require_folder(path: Path) -> Path:
         what = "cannot be written to" if nearest.is_dir() else "is a file, not a folder"
         raise InputError(what, where=nearest, do="choose another folder with --out")
     return path
+
+
+def require_settled(model: Path) -> None:
+    """Raise `InputError` where a training that has ended was cut off before it put this file of a model here."""
+    if (model.parent / ENDED / model.name).exists():
+        what = "its training ended and was cut off while it put its files here; some may be of an earlier one"
+        raise InputError(what, where=model, do=SETTLE)
 
 
 def require_file(path: Path, *, do: str) -> Path:

@@ -17,8 +17,9 @@ from rai.data.frames import class_name
 from rai.data.labels import class_labels, names_classes
 from rai.errors import InputError, plain
 from rai.evidence import SMALLEST_CELL
+from rai.files import require_settled
 from rai.ledger import Ledger, ledger_of, seal_of
-from rai.models import Loaded, from_object, from_scores, heads
+from rai.models import Loaded, baseline, from_object, from_scores, heads
 from rai.models import load as load_model
 from rai.record import File, GroupCount, Identity
 from rai.subject import Data, Floats, Kind, Metric, Model, Subject, Vocabulary
@@ -53,7 +54,8 @@ class Options:
     """What the Python API lets a caller say beside model and data.
 
     `kind` says what each row is where X does not show it: whole numbers (rows, tokens) are texts with "text".
-    `ledger` is what training promised of this very model; in memory that is the caller's word.
+    `ledger` is what training promised of this very model; in memory that is the caller's word. `baseline` is the model
+    that this one was made to improve on, or of predictions, its scores.
     """
 
     name: str = "model"
@@ -68,6 +70,7 @@ class Options:
     kind: Kind | None = None
     vocabulary: Words | None = None
     ledger: Ledger | None = None
+    baseline: Any = None
 
     def __post_init__(self) -> None:
         """Refuse an option of the wrong kind; raise `InputError` naming it."""
@@ -89,7 +92,8 @@ class Options:
     def subject(self, table: Table, card: Card, model: Model) -> Subject:
         """The subject on trial, with the reference rows when there are some."""
         reference = None if self.reference is None else self._reference(table, *self.reference)
-        return Subject(self.name, model, table.data, card, reference, int(self.seed), self.metrics, self.ledger)
+        before = None if self.baseline is None else baseline.from_memory(self.baseline, card, table.data)
+        return Subject(self.name, model, table.data, card, reference, int(self.seed), self.metrics, self.ledger, before)
 
     def _reference(self, table: Table, X: Any, y: Any) -> Data:
         if table.data.kind == "table":
@@ -134,6 +138,7 @@ def _lists_names(value: object) -> bool:
 
 def from_files(model: Path, choices: Choices) -> Case:
     """Load card, data and model from disk; raise `InputError` for the first thing that is wrong."""
+    require_settled(model)
     path = choices.card or model.with_suffix(".toml")
     card = _overruled(read_card(path), choices, path.parent)
     tested = _rows(card.data.test, card, path)
@@ -147,6 +152,7 @@ def from_files(model: Path, choices: Choices) -> Case:
         seed=choices.seed,
         metrics=_metrics(choices.metrics),
         ledger=ledger_of(model, loaded.sha256),
+        baseline=baseline.from_file(card, path, tested, allow_code=choices.allow_code),
     )
     return _case(subject, loaded, File(model.name, loaded.sha256))
 
@@ -167,6 +173,9 @@ def from_predictions(y_true: Any, y_score: Any, *, sensitive_features: Any, opti
     table = replace(options, kind="table").rows(nothing, y_true, sensitive_features)
     card = options.card(table.task, table.classes)
     loaded = from_scores(_scores(given, card), card)
+    if options.baseline is not None:
+        scores = _scores(_given(y_true, options.baseline, sensitive_features), card)
+        options = replace(options, baseline=from_scores(scores, card).model)
     return _case(options.subject(table, card, loaded.model), loaded, File("predictions only", loaded.sha256))
 
 
@@ -273,7 +282,7 @@ def _identity(subject: Subject, loaded: Loaded, model: File) -> Identity:
         owner=card.owner,
         intended_use=card.intended_use,
         seed=subject.seed,
-        notes=loaded.notes,
+        notes=loaded.notes + baseline.notes_of(subject.baseline),
     )
 
 

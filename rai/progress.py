@@ -1,7 +1,7 @@
 """Progress on standard error: a bar where a person watches, plain lines where a log is kept."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -48,6 +48,13 @@ def _drawn(bar: Progress) -> Watch:
 
 
 @contextmanager
+def counting(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """Yield a function of (done, of, what) that shows how many of several trainings are done."""
+    with watching(quiet=quiet) as watch:
+        yield lambda done, of, what: watch(Step(what, done, of, seconds=None))
+
+
+@contextmanager
 def learning(*, quiet: bool) -> Iterator["Learning | None"]:
     """Yield a watch that shows training with its loss and, where private, the epsilon spent so far; None if `quiet`."""
     if quiet:
@@ -72,13 +79,16 @@ class _Drawn:
 
 
 class _Lines:
-    """A line for every epoch, where a log is kept: the loss of a private training, which has no noise, stays out."""
+    """A line for every epoch or round, where a log is kept: a private training's loss without noise stays out."""
 
     def __init__(self) -> None:
         self.last: Moment | None = None
 
     def step(self, moment: "Moment") -> None:
-        """Write a line where an epoch ended: the last step of one shows when the next begins."""
+        """Write a line where an epoch ended: the last step of one shows when the next begins; a round is one step."""
+        if moment.part == "round":
+            self._write(moment)
+            return
         before, self.last = self.last, moment
         ended = before if before is not None and before.epoch != moment.epoch else None
         if moment.step == moment.steps:
@@ -93,7 +103,7 @@ class _Lines:
 
 
 def _told(moment: "Moment") -> str:
-    """Epoch, loss, and what was spent: `epoch 3/20 · loss 0.412 · ε ≤ 1.83`."""
+    """Epoch or round, loss, and what was spent: `epoch 3/20 · loss 0.412 · ε ≤ 1.83`."""
     loss = [] if moment.loss is None else [f"loss {moment.loss:.4g}"]
     spent = [] if moment.epsilon is None else [f"ε ≤ {moment.epsilon:.3g}"]
-    return " · ".join([f"epoch {moment.epoch}/{moment.epochs}", *loss, *spent])
+    return " · ".join([f"{moment.part} {moment.epoch}/{moment.epochs}", *loss, *spent])

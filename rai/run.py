@@ -94,6 +94,7 @@ def audit(  # noqa: PLR0913 - the front door spells out what a caller may say
     (default: told from the model). `bands`: cuts of a numeric sensitive column, {"age": [30, 50]}. `metrics`: functions
     f(y_true, y_pred) by name, measured beside rai's own. `ledger`: what the model's training promised, such as
     `trained.ledger` of `rai.train.fit`; in memory nothing binds it to the model but the caller's word.
+    `baseline`: the model that this one was made to improve on, for the same X, compared at the same threshold.
 
     Nothing handed in is changed. Raises `InputError`, one line, for what is unknown, misshapen or contradictory.
     """
@@ -118,7 +119,7 @@ def audit_predictions(
 
     `y_score`: probabilities of the positive class, shape (rows,), or of each class, shape (rows, classes); decisions
     0 and 1 are taken as probabilities, and predicted values for regression. Otherwise as `audit`, `kind` and
-    `vocabulary` aside: they change nothing here.
+    `vocabulary` aside: they change nothing here. `baseline` is then what the model before gave, like `y_score`.
     """
     chosen = _options(options, reference=None, seed=random_state)
     plan = Plan(_policy(policy), date=now())

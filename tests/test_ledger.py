@@ -67,7 +67,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def resealed(path: Path, **changes: Any) -> Path:
     """The same file with other values, sealed as a forger or a later version of rai would."""
-    from rai.ledger import _text
+    from rai.ledger.file import _text
 
     content = {**json.loads(path.read_text()), **changes}
     del content["seal"]

@@ -32,6 +32,8 @@ NEEDS = MappingProxyType(
         "pass ledger=)",
         "mitigation": "a model before mitigation to compare with (name it as baseline in the card), or a ledger that "
         "holds a trade-off curve (rai mitigate writes both)",
+        "federation": "the ledger of a training by several sites (train with a [federated] table in the recipe, or "
+        "with rai.train.fit_federated, and keep ledger.json beside the model or pass ledger=)",
     }
 )
 """What an audit may need of a subject, and how a person is asked for it."""
@@ -102,6 +104,7 @@ def _has(subject: Subject, need: str) -> bool:
         "metrics": bool(subject.metrics),
         "ledger": subject.ledger is not None,
         "mitigation": _mitigated(subject),
+        "federation": subject.ledger is not None and subject.ledger.federation is not None,
     }[need]
 
 

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -18,13 +18,20 @@ INTERRUPTED = 3
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Seed of weights and batches (default: the recipe's fit.seed)."
 )
+@click.option(
+    "--runtime",
+    type=click.Choice(("local", "ray", "deployment")),
+    help="How the sites of [federated] run: local in this process, deployment on Flower's servers on this machine "
+    "(default: the recipe's).",
+)
+@click.option("--superlink", help="HOST:PORT of a running SuperLink whose sites train (with --runtime deployment).")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training stopped.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-def train(recipe: Path, *, out: Path | None, seed: int | None, resume: bool, quiet: bool) -> None:
+def train(recipe: Path, *, quiet: bool, **given: Any) -> None:
     """Train a network as RECIPE (a TOML file) says; write model.pt, its card model.toml and its ledger.json.
 
     The card names the files of rows, so that `rai audit` of the model works at once. Ctrl-C leaves a checkpoint; the
-    same command with --resume goes on from it.
+    same command with --resume goes on from it. With [federated] in the recipe, several sites train it together.
     """
     from rai.progress import learning
     from rai.training import leading
@@ -33,9 +40,9 @@ def train(recipe: Path, *, out: Path | None, seed: int | None, resume: bool, qui
     quiet = quiet or not leading()
     try:
         with learning(quiet=quiet) as watch:
-            made = made_from(recipe, out=out, seed=seed, resume=resume, watch=watch)
+            made = made_from(recipe, **given, watch=watch)
     except KeyboardInterrupt:
-        _interrupted(recipe, out, seed)
+        _interrupted(recipe, given["out"], given["seed"])
     if not quiet:
         for line in made.summary:
             click.echo(line)
@@ -51,6 +58,6 @@ def _interrupted(recipe: Path, out: Path | None, seed: int | None) -> NoReturn:
     words = ["rai", "train", str(recipe), *(["--out", str(out)] if out else [])]
     words += ["--seed", str(seed)] if seed is not None else []
     kept = checkpoint_of(recipe, out).exists()
-    said = f"go on with: {shlex.join([*words, '--resume'])}" if kept else "before the first step; nothing was kept"
+    said = f"go on with: {shlex.join([*words, '--resume'])}" if kept else "there is no checkpoint to go on from"
     click.echo(f"rai: interrupted; {said}", err=True)
     sys.exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""The words that commands share: lists of names, paths, flags that also come from the environment."""
+"""The words that commands share: lists of names, paths, flags that also come from the environment, the model."""
 
 import os
 from collections.abc import Callable
@@ -64,3 +64,20 @@ def on_trial(command: F) -> F:
     for each in reversed(words):
         command = each(command)
     return command
+
+
+def require_model(model: Path) -> None:
+    """Raise `InputError` unless a model is there: a file, or a folder as transformers saves one."""
+    from rai.files import require_file, require_settled
+
+    require_settled(model)
+    if not model.is_dir():
+        require_file(model, do="name the model file")
+
+
+def report_name(model: Path, card: Path | None = None) -> str:
+    """Return the model's name from its card as a folder's name; else the file's."""
+    from rai.card import read_card
+
+    named = read_card(card or model.with_suffix(".toml")).name or model.stem
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in named).strip(".") or "model"

@@ -37,6 +37,11 @@ def group(cells: Cells, cuts: Sequence[float] | None, *, varied: bool) -> Groups
     return found
 
 
+def every_level(cells: Cells) -> Groups:
+    """Sort rows into one group for each name, however many there are; a missing value is unknown (-1)."""
+    return _ordered(cells.name, cells.coded.stripped().used())
+
+
 def round_cuts(values: Float64) -> tuple[float, ...]:
     """Suggest round numbers that cut the values into about three equal parts; empty where that cannot be done."""
     low, high = np.quantile(values, [1 / 3, 2 / 3])
@@ -64,15 +69,19 @@ def _require_ascending(name: str, cuts: Sequence[float], where: str) -> None:
 
 def _levels(cells: Cells) -> Groups:
     coded = cells.coded.stripped().used()
-    numeric = is_numeric(coded)
-    if numeric and len(coded.values) > MOST_NUMERIC_LEVELS:
+    if is_numeric(coded) and len(coded.values) > MOST_NUMERIC_LEVELS:
         _refuse_uncut(cells, coded)
     if len(coded.values) > MOST_LEVELS:
         cells.complain(
             f"has {len(coded.values):,} levels", expected=f"at most {MOST_LEVELS} groups", do="join levels first"
         )
+    return _ordered(cells.name, coded)
+
+
+def _ordered(name: str, coded: Coded) -> Groups:
+    numeric = is_numeric(coded)
     order = sorted(range(len(coded.names)), key=lambda i: _sort_key(coded.names[i], numeric=numeric))
-    return Groups(cells.name, tuple(coded.names[i] for i in order), _moved(coded.codes, order))
+    return Groups(name, tuple(coded.names[i] for i in order), _moved(coded.codes, order))
 
 
 def _sort_key(name: str, *, numeric: bool) -> tuple[float, str]:

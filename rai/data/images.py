@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rai.card import ImageInput
 from rai.data import limits, npz, tables
-from rai.data.cells import show
+from rai.data.cells import Raw, show
 from rai.data.found import Found
 from rai.data.views import image_data
 from rai.errors import InputError
@@ -41,18 +41,31 @@ def read(path: Path, given: ImageInput, wanted: Mapping[str, str], markers: tupl
     return Found(image_data(inputs, given.patches, beside.source), beside)
 
 
+def files(folder: Path) -> list[Path]:
+    """The images that the `labels.csv` of a folder names, row by row; raise `InputError` for one that is not in it."""
+    return _files(folder, _labelled(folder, {}, ()))
+
+
 def _folder(path: Path, given: ImageInput, wanted: Mapping[str, str], markers: tuple[str, ...]) -> Found:
+    beside = _labelled(path, wanted, markers)
+    digest = hashlib.sha256((path / LABELS).read_bytes())
+    found = _files(path, beside)
+    inputs = _scaled((_decoded(file, given, digest) for file in found), len(found), given, path)
+    source = Source(path.name, digest.hexdigest())
+    return Found(image_data(inputs, given.patches, source), beside)
+
+
+def _labelled(path: Path, wanted: Mapping[str, str], markers: tuple[str, ...]) -> Raw:
     listed = path / LABELS
     if not listed.is_file():
         raise InputError(f"holds no {LABELS}", where=path, expected=f"a table with a column {FILE!r} beside the images")
-    beside = tables.read(listed, {FILE: "data.test in the card"} | dict(wanted), markers)
+    return tables.read(listed, {FILE: "data.test in the card"} | dict(wanted), markers)
+
+
+def _files(path: Path, beside: Raw) -> list[Path]:
     cells = beside.cells(FILE)
     cells.refuse(cells.missing, "names no file", do="leave such rows out", cell=False)
-    digest = hashlib.sha256(listed.read_bytes())
-    files = [_inside(path, cells.text(row), row) for row in range(beside.rows)]
-    inputs = _scaled((_decoded(file, given, digest) for file in files), len(files), given, path)
-    source = Source(path.name, digest.hexdigest())
-    return Found(image_data(inputs, given.patches, source), beside)
+    return [_inside(path, cells.text(row), row) for row in range(beside.rows)]
 
 
 def _inside(folder: Path, name: str, row: int) -> Path:

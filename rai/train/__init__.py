@@ -8,22 +8,41 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rai.train.fair import fit_fair
+    from rai.train.federated import fit_federated
     from rai.train.fitting import fit
     from rai.train.private import fit_private
-    from rai.train.settings import Fit, Private
+    from rai.train.settings import ClientPrivacy, Fair, Federated, Fit, Private
     from rai.train.setup import replace_head
     from rai.train.trained import Trained
 
 HOMES = {
+    "ClientPrivacy": "settings",
+    "Fair": "settings",
+    "Federated": "settings",
     "Fit": "settings",
     "Private": "settings",
     "Trained": "trained",
     "fit": "fitting",
+    "fit_fair": "fair",
+    "fit_federated": "federated",
     "fit_private": "private",
     "replace_head": "setup",
 }
 
-__all__ = ["Fit", "Private", "Trained", "fit", "fit_private", "replace_head"]
+__all__ = [
+    "ClientPrivacy",
+    "Fair",
+    "Federated",
+    "Fit",
+    "Private",
+    "Trained",
+    "fit",
+    "fit_fair",
+    "fit_federated",
+    "fit_private",
+    "replace_head",
+]
 
 
 def __getattr__(name: str) -> Any:

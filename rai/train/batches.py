@@ -62,7 +62,8 @@ class Rows:
 
     def batch(self, positions: Tensor) -> Batch:
         """The rows at these positions, as a batch."""
-        return Batch(self.inputs[positions], self.targets[positions], _at(self.sensitive, positions))
+        inputs, targets = (each.index_select(0, positions) for each in (self.inputs, self.targets))
+        return Batch(inputs, targets, _at(self.sensitive, positions))
 
     def take(self, positions: Tensor) -> "Rows":
         """The rows at these positions, in this order, with their groups."""
@@ -92,7 +93,7 @@ class Rows:
 
 
 def _at(values: Tensor | None, positions: Tensor) -> Tensor | None:
-    return None if values is None else values[positions]
+    return None if values is None else values.index_select(0, positions)
 
 
 def steps_in(rows: int, size: int) -> int:

@@ -1,7 +1,7 @@
 """Training in one call: any torch module, any of four tasks, and an account of how it was done."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from rai.train.batches import Rows, shuffled, steps_in
 from rai.train.checkpoints import Clock, Keeper, restore
 from rai.train.checks import require_settings
 from rai.train.given import Given, Parts, parts_of, rows_given
-from rai.train.gradients import plain
+from rai.train.gradients import Objective, mean_loss, plain
 from rai.train.loop import Gradients, Hooks, Machine, Plan, State, Watch, run
 from rai.train.losses import Loss, Task, balanced, loss_of
-from rai.train.optimisers import optimizer_of, rate_of
+from rai.train.optimisers import ONE_RATE, grouped, optimizer_of, rate_of
 from rai.train.parallel import made_alike, shared
-from rai.train.review import AfterEpoch, Review
+from rai.train.review import AfterEpoch, Review, Worth
 from rai.train.settings import Fit
 from rai.train.setup import copied, device_of, forked, freeze, initialize, require_frozen, thaw
 from rai.train.trained import Trained
@@ -35,12 +35,17 @@ class Aids:
 
     gradients: Gradients | None = None
     loss: Loss | None = None
+    objective: Objective | None = None
     watch: Watch | None = None
+    before_epoch: Callable[[int], None] | None = None
     after_epoch: AfterEpoch | None = None
+    worth: Worth | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
     checkpoint: Path | None = None
     resume: bool = False
     made: str = ""
     origin: str = ""
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit(  # noqa: PLR0913 - the front door: each is a thing that some caller wants to say
@@ -52,31 +57,54 @@ def fit(  # noqa: PLR0913 - the front door: each is a thing that some caller wan
     validation: Given | None = None,
     gradients: Gradients | None = None,
     loss: Loss | None = None,
+    objective: Objective | None = None,
     watch: Watch | None = None,
+    before_epoch: Callable[[int], None] | None = None,
     after_epoch: AfterEpoch | None = None,
+    worth: Worth | None = None,
+    rates: Mapping[str, float] = ONE_RATE,
     checkpoint: Path | str | None = None,
     resume: bool = False,
     made: str = "",
     origin: str = "",
+    fixed: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train a copy of the network on labelled rows and return it with its ledger; the network itself stays as it is.
 
     `data` is `rai.subject.Data` or a pair (X, y) of arrays or tensors; `task` is told from labels and outputs where it
     can be. A share `settings.validation` of the rows is held back by label and group, or `validation` is used instead.
-    `loss` maps outputs and targets to a loss a row, and `gradients` sets `.grad` in place of the mean loss's gradient
-    (L1 and `max_grad_norm` still follow). `watch` hears of every step; `after_epoch(module, epoch)` returns metrics.
+    `loss` maps outputs and targets to a loss a row; `objective` maps a batch's losses, its outputs and the batch to
+    what is made small in place of the mean loss; `gradients` sets `.grad` in place of both (L1 and `max_grad_norm`
+    still follow). `watch` hears of every step; `before_epoch(number)` is called before the first step of an epoch
+    (from 0), also where a run goes on within it; `after_epoch(module, epoch)` returns metrics. `worth(epoch)`, smaller
+    being better, is what early stopping judges by; without it, that is the validation loss. `rates` multiplies the
+    learning rate of parameters by how their names begin, and clips and shrinks these apart from the rest.
 
     Every draw hangs on `settings.seed`; the caller's random generators are not touched. `checkpoint` names a file that
     is written every 10 seconds, on Ctrl-C and at the end; `resume` goes on from it, to the same weights bit for bit, or
     raises `InputError` where data, settings or network are not the same. `InputError` also names any wrong setting,
     row or label, and a loss that is no number any more. `origin` is the SHA-256 of the file that the network's first
-    weights came from; it must be the same for a run to go on. Inside `rai.train.parallel.joined()` the processes that
-    torchrun started share the work; the first alone writes checkpoints.
+    weights came from; it must be the same for a run to go on, and so must all that `fixed` names. Inside
+    `rai.train.parallel.joined()` the processes that torchrun started share the work; the first alone writes
+    checkpoints.
     """
     require_settings(settings)
     module = copied(network).to(device_of(settings))
-    path = None if checkpoint is None else Path(checkpoint)
-    aids = Aids(gradients, loss, watch, after_epoch, path, resume, made, origin)
+    aids = Aids(
+        gradients=gradients,
+        loss=loss,
+        objective=objective,
+        watch=watch,
+        before_epoch=before_epoch,
+        after_epoch=after_epoch,
+        worth=worth,
+        rates=rates,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        resume=resume,
+        made=made,
+        origin=origin,
+        fixed=fixed or {},
+    )
     with forked(module):
         torch.manual_seed(settings.seed)
         initialize(module, settings.initialization)
@@ -95,12 +123,12 @@ def _trained(module: nn.Module, rows: Rows, parts: Parts, settings: Fit, aids: A
     before, flops = copied(module), forward_flops(module, parts.train)
     loss = _loss(parts.train, settings, aids)
     generator = torch.Generator().manual_seed(settings.seed)
-    machine = Machine(module, optimizer_of(settings, module.parameters()), {"augment": generator})
-    promise = {**_promise(rows, parts, settings), "the file of the first weights": aids.origin}
+    machine = Machine(module, optimizer_of(settings, grouped(module, aids.rates)), {"augment": generator})
+    promise = {**_promise(rows, parts, settings), "the file of the first weights": aids.origin, **aids.fixed}
     state, clock = _start(machine, promise, aids)
     keeper = Keeper(aids.checkpoint, machine, promise, clock)
-    review = Review(module, parts.held, loss, settings.early_stopping, aids.after_epoch)
-    hooks = Hooks(partial(freeze, module, settings), review, keeper.keep, aids.watch)
+    review = Review(module, parts.held, loss, settings.early_stopping, aids.after_epoch, aids.worth)
+    hooks = Hooks(partial(_before_epoch, module, settings, aids), review, keeper.keep, aids.watch)
     run(_plan(parts.train, loss, settings, aids, generator), machine, state, hooks)
     _finish(module, before, state)
     split = {"train": len(parts.train), "validation": 0 if parts.held is None else len(parts.held)}
@@ -108,6 +136,12 @@ def _trained(module: nn.Module, rows: Rows, parts: Parts, settings: Fit, aids: A
         module, rows.fingerprint, state, clock, flops, asdict(settings), settings.seed, split=split, made=aids.made
     )
     return Trained(module, ledger_of(told))
+
+
+def _before_epoch(module: nn.Module, settings: Fit, aids: Aids, epoch: int) -> None:
+    freeze(module, settings, epoch)
+    if aids.before_epoch is not None:
+        aids.before_epoch(epoch)
 
 
 def _loss(train: Rows, settings: Fit, aids: Aids) -> Loss:
@@ -124,7 +158,7 @@ def _plan(train: Rows, loss: Loss, settings: Fit, aids: Aids, generator: torch.G
     return Plan(
         train,
         shuffled(len(train), settings.batch_size, settings.seed),
-        shared(aids.gradients or plain(loss, mixed_precision=settings.mixed_precision)),
+        shared(aids.gradients or _gradients(loss, settings, aids)),
         rate_of(settings, per_epoch=per_epoch, steps=steps),
         steps,
         per_epoch,
@@ -133,6 +167,10 @@ def _plan(train: Rows, loss: Loss, settings: Fit, aids: Aids, generator: torch.G
         augment=_augment(settings, generator),
         device=settings.device,
     )
+
+
+def _gradients(loss: Loss, settings: Fit, aids: Aids) -> Gradients:
+    return plain(loss, objective=aids.objective or mean_loss, mixed_precision=settings.mixed_precision)
 
 
 def _augment(settings: Fit, generator: torch.Generator) -> Callable[[torch.Tensor], torch.Tensor] | None:

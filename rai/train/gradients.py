@@ -1,4 +1,6 @@
-"""The plain source of gradients: the mean loss of a batch, differentiated."""
+"""The plain source of gradients: the mean loss of a batch, or what else is to be made small, differentiated."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +10,17 @@ from rai.train.batches import Batch
 from rai.train.loop import Gradients
 from rai.train.losses import Loss
 
+Objective = Callable[[Tensor, Tensor, Batch], Tensor]
+"""From the losses of a batch (rows,), its outputs (rows, outputs) and the batch itself to one number to make small."""
 
-def plain(loss: Loss, *, mixed_precision: bool = False) -> Gradients:
-    """Return a source that sets `.grad` to the gradient of the batch's mean loss; no rows set none.
+
+def mean_loss(losses: Tensor, _outputs: Tensor, _batch: Batch) -> Tensor:
+    """The objective of training without a criterion: the mean of the losses."""
+    return losses.mean()
+
+
+def plain(loss: Loss, *, objective: Objective = mean_loss, mixed_precision: bool = False) -> Gradients:
+    """Return a source that sets `.grad` to the gradient of the objective on a batch; no rows set none.
 
     With `mixed_precision` the forward pass runs in bfloat16 where torch deems it good enough.
     """
@@ -20,8 +30,9 @@ def plain(loss: Loss, *, mixed_precision: bool = False) -> Gradients:
             return torch.zeros(0)
         with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=mixed_precision):
             outputs = answers(module, batch.inputs)
-        found = loss(outputs.float() if mixed_precision else outputs, batch.targets)
-        torch.autograd.backward(found.mean())
+        exact = outputs.float() if mixed_precision else outputs
+        found = loss(exact, batch.targets)
+        torch.autograd.backward(objective(found, exact, batch))
         return found.detach()
 
     return gradients

@@ -8,7 +8,7 @@ Time is counted in steps; an epoch is `per_epoch` of them. A `Plan` says what ha
 - `gradients(module, batch)` sets `.grad` of every trainable parameter and returns the losses (rows,), detached. It is
   called for an empty batch too: a private source then still sets `.grad`, to noise. A source that sets none makes the
   step do nothing. `.grad` is None when it is called.
-- `rate(step)` is the learning rate.
+- `rate(step)` is the learning rate; a group of the optimizer's parameters may multiply it by a `rate` of its own.
 
 After the source, and before the step, come `l1` and `max_grad_norm` (of the whole gradient); private training leaves
 both at None. `Machine` holds what moves, `State` what was counted so far: with them and the generators, a run that was
@@ -18,7 +18,7 @@ stopped after any step goes on to the same bits. Signals of Ctrl-C wait for the 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,10 @@ Sampler = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run stands after a step: `loss` is the mean of this epoch so far, None while it has seen no row."""
+    """Where a run stands after a step: `loss` is the mean of this epoch so far, None while it has seen no row.
+
+    `part` is what is counted as an epoch: in a federation it is a round, which is a step as well.
+    """
 
     step: int
     steps: int
@@ -42,6 +45,7 @@ class Moment:
     epochs: int
     loss: float | None
     epsilon: float | None = None
+    part: Literal["epoch", "round"] = "epoch"
 
 
 class Watch(Protocol):
@@ -86,7 +90,7 @@ class State:
     """What was counted so far. It changes at every step; all else here is fixed.
 
     `total` and `seen` are the losses and rows of the epoch under way, `rows` all rows seen. `best` are the weights with
-    the smallest validation loss, kept where training may stop early.
+    the smallest validation loss (or what else epochs are judged by), kept where training may stop early.
     """
 
     step: int = 0
@@ -137,9 +141,9 @@ def _step(plan: Plan, machine: Machine, state: State) -> None:
     machine.optimizer.zero_grad(set_to_none=True)
     losses = plan.gradients(machine.module, batch)
     _require_number("the loss", bool(losses.isfinite().all()), plan, state.step)
-    _restrain(machine.module, plan)
+    restrain(machine.optimizer, plan)
     for each in machine.optimizer.param_groups:
-        each["lr"] = plan.rate(state.step)
+        each["lr"] = plan.rate(state.step) * each.get("rate", 1.0)
     machine.optimizer.step()
     state.step += 1
     state.total += float(losses.sum(dtype=torch.float64))
@@ -161,14 +165,18 @@ def _require_number(what: str, finite: bool, plan: Plan, step: int) -> None:  # 
         )
 
 
-def _restrain(module: nn.Module, plan: Plan) -> None:
-    """Put the gradient of L1 to the gradients, then make them as short as `max_grad_norm`."""
-    if plan.l1:
-        for each in module.parameters():
-            if each.grad is not None:
-                each.grad.add_(each.detach().sign(), alpha=plan.l1)
-    if plan.max_grad_norm is not None:
-        nn.utils.clip_grad_norm_(module.parameters(), plan.max_grad_norm)
+def restrain(optimizer: torch.optim.Optimizer, plan: Plan) -> None:
+    """Put the gradient of L1 to the gradients, then make those of each group as short as `max_grad_norm`.
+
+    A group with a `rate` of its own is no part of the network that is made, so L1 is not for it.
+    """
+    for group in optimizer.param_groups:
+        if plan.l1 and "rate" not in group:
+            for each in group["params"]:
+                if each.grad is not None:
+                    each.grad.add_(each.detach().sign(), alpha=plan.l1)
+        if plan.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(group["params"], plan.max_grad_norm)
 
 
 def _tell(plan: Plan, state: State, hooks: Hooks, asked: Asked) -> None:

@@ -1,7 +1,9 @@
 """How far the parameters move at a step: the optimizers, and the learning rate from the first step to the last."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,14 +11,18 @@ from torch import nn
 from rai.train.settings import Fit
 
 Rate = Callable[[int], float]
+ONE_RATE: Mapping[str, float] = MappingProxyType({})
+"""All parameters learn at the same rate."""
 
 
-def optimizer_of(settings: Fit, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+def optimizer_of(settings: Fit, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
     """Make the optimizer that the settings name; weight decay and momentum mean what they mean in torch.
 
-    Momentum is for "sgd" and "rmsprop"; the Adam family has its own, and Adagrad none.
+    Momentum is for "sgd" and "rmsprop"; the Adam family has its own, and Adagrad none. `parameters` may come in groups,
+    as torch takes them.
     """
-    given, rate, decay = list(parameters), settings.learning_rate, settings.weight_decay
+    given: Any = list(parameters)
+    rate, decay = settings.learning_rate, settings.weight_decay
     match settings.optimizer:
         case "sgd":
             return torch.optim.SGD(given, lr=rate, momentum=settings.momentum, weight_decay=decay)
@@ -28,6 +34,20 @@ def optimizer_of(settings: Fit, parameters: Iterable[nn.Parameter]) -> torch.opt
             return torch.optim.Adagrad(given, lr=rate, weight_decay=decay)
         case "adamw":
             return torch.optim.AdamW(given, lr=rate, weight_decay=decay)
+
+
+def grouped(module: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the module's parameters in groups: those at the full rate, then those that `rates` names by a beginning.
+
+    The loop multiplies the learning rate of a group by its `rate`.
+    """
+    named = list(module.named_parameters())
+    full = [each for name, each in named if not name.startswith(tuple(rates))]
+    own = [
+        {"params": [each for name, each in named if name.startswith(start)], "rate": rate}
+        for start, rate in rates.items()
+    ]
+    return [{"params": full}, *own]
 
 
 def rate_of(settings: Fit, *, per_epoch: int, steps: int) -> Rate:

@@ -81,7 +81,9 @@ def shared(gradients: Gradients) -> Gradients:
 
     def source(module: nn.Module, batch: Batch) -> Tensor:
         here = world()
-        part = Batch(batch.inputs[here.rank :: here.size], batch.targets[here.rank :: here.size])
+        mine = slice(here.rank, None, here.size)
+        sensitive = None if batch.sensitive is None else batch.sensitive[mine]
+        part = Batch(batch.inputs[mine], batch.targets[mine], sensitive)
         losses = gradients(module, part)
         _add_up(module, len(part) / max(1, len(batch)))
         _copy_first(module.buffers())

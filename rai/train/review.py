@@ -14,6 +14,9 @@ from rai.train.losses import Loss
 from rai.train.setup import forked
 
 PIECE = 1024
+Worth = Callable[[Epoch], float | None]
+"""How bad an epoch is, its metrics and validation loss being known; None where that cannot be said. Early stopping
+keeps the smallest."""
 AfterEpoch = Callable[[nn.Module, Epoch], Mapping[str, float]]
 """A caller's look at the module, in evaluation mode and with its last gradients, after an epoch: metrics by name."""
 
@@ -23,7 +26,7 @@ class Review:
     """Looks at a module after each epoch without changing it, and without touching the draws of training.
 
     With `patience`, the best weights are kept in the state, and training stops after so many epochs without a smaller
-    validation loss.
+    `worth`, which is the validation loss where nothing else is said.
     """
 
     module: nn.Module
@@ -31,6 +34,7 @@ class Review:
     loss: Loss
     patience: int | None = None
     also: AfterEpoch | None = None
+    worth: Worth | None = None
 
     def __call__(self, epoch: Epoch, state: State) -> Epoch:
         """Return the epoch with its validation loss and metrics; `state` learns what is best so far."""
@@ -39,9 +43,11 @@ class Review:
             loss = None if self.held is None else mean_loss(self.module, self.held, self.loss)
             found = replace(epoch, validation_loss=loss)
             given = {} if self.also is None else self.also(self.module, found)
+        found = replace(found, metrics={str(name): float(value) for name, value in given.items()})
         if self.patience is not None:
-            _judge(self.module, found, state, self.patience)
-        return replace(found, metrics={str(name): float(value) for name, value in given.items()})
+            worth = found.validation_loss if self.worth is None else self.worth(found)
+            _judge(self.module, worth, state, self.patience)
+        return found
 
 
 def mean_loss(module: nn.Module, rows: Rows, loss: Loss) -> float:
@@ -55,11 +61,10 @@ def mean_loss(module: nn.Module, rows: Rows, loss: Loss) -> float:
     return total / len(rows)
 
 
-def _judge(module: nn.Module, epoch: Epoch, state: State, patience: int) -> None:
-    loss = epoch.validation_loss
-    if loss is not None and (state.best_loss is None or loss < state.best_loss):
+def _judge(module: nn.Module, worth: float | None, state: State, patience: int) -> None:
+    if worth is not None and (state.best_loss is None or worth < state.best_loss):
         state.best = {name: each.detach().clone() for name, each in module.state_dict().items()}
-        state.best_loss, state.stale = loss, 0
+        state.best_loss, state.stale = worth, 0
     else:
         state.stale += 1
         state.stopped = state.stale >= patience

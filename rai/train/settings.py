@@ -81,6 +81,11 @@ class Fair:
     the learning rate. The first `warm_start` epochs train without the criterion, and over `ramp` more the strength
     rises to its whole. With `fit.early_stopping`, the epoch is kept whose held-out gap is at most `tolerance` and whose
     loss is smallest. `attribute_at_predict` lets "threshold" give each group a threshold of its own.
+
+    The rest is for recipes. With `baseline` the same network is trained without the criterion too, and written beside
+    the model for an audit to compare. With `strengths` each of them is tried first, with as many `seeds` (3 where none
+    is said), on rows held back, and the most accurate is taken whose mean gap is at most `tolerance`. `seeds` alone
+    shows how far seeds differ at the one strength.
     """
 
     __pydantic_config__ = STRICT
@@ -92,11 +97,85 @@ class Fair:
     strength: float | None = None
     penalty: Literal["mean_difference", "hsic"] = "mean_difference"
     adversary_hidden: tuple[int, ...] = ()
-    adversary_rate: float = 1.0
+    adversary_rate: float = 20.0
     warm_start: int = 1
     ramp: int = 2
     tolerance: float = 0.02
+    baseline: bool = True
     attribute_at_predict: bool = False
+    strengths: tuple[float, ...] = ()
+    seeds: int | None = None
+
+    @property
+    def tries(self) -> bool:
+        """Whether a recipe asks for a trade-off curve before the model is trained."""
+        return bool(self.strengths) or self.seeds is not None
+
+
+@dataclass(frozen=True)
+class ClientPrivacy:
+    """`[federated.client_privacy]`: a promise to each site as a whole, by noise at the server (McMahan et al. 2018).
+
+    Each update is clipped to length `max_grad_norm` and weighs the same; `noise_multiplier` is the noise's deviation
+    over that length. Sites take part at random, each for itself (Poisson), with the share of `[federated]`.
+    """
+
+    __pydantic_config__ = STRICT
+
+    noise_multiplier: float
+    max_grad_norm: float
+    delta: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Federated:
+    """`[federated]`: how sites learn one model together: who holds which rows, and how replies are joined.
+
+    `partition` deals the training rows out: "iid", "dirichlet" (`alpha`, by label), "pathological" (`classes` labels a
+    site), "column" (a site for each value of `column`), "quantity" (sizes fall by `alpha`). `share` of the sites takes
+    part in a round. `strategy` is Flower's, with its `arguments`. `runtime` "local" is this process, and "deployment"
+    Flower's servers: those started here for the run, or with `superlink` (HOST:PORT; `certificate` is a file of the
+    authority that signed its own) those of real sites. `local_epochs`, optimizer, rate and batches of a site's own
+    training are those of `[fit]`. `most_examples` caps what a site may say it learned from. With `vmap` sites of one
+    network learn at the same time in one batched computation. `alone` also trains each site by itself, to see who
+    would do better so. `[private]` beside it is each site's promise to its rows.
+    """
+
+    __pydantic_config__ = STRICT
+
+    clients: int = 10
+    rounds: int = 10
+    share: float = 1.0
+    local_epochs: int = 1
+    partition: Literal["iid", "dirichlet", "pathological", "column", "quantity"] = "iid"
+    alpha: float = 0.5
+    classes: int = 2
+    column: str | None = None
+    smallest: int = 10
+    strategy: Literal[
+        "fedavg",
+        "fedprox",
+        "fedavgm",
+        "fedadam",
+        "fedyogi",
+        "fedadagrad",
+        "qfedavg",
+        "fedmedian",
+        "trimmedavg",
+        "krum",
+        "multikrum",
+        "bulyan",
+        "fairfed",
+    ] = "fedavg"
+    arguments: dict[str, float | int] = field(default_factory=dict)
+    runtime: Literal["local", "ray", "deployment"] = "local"
+    superlink: str = ""
+    certificate: str | None = None
+    vmap: bool = False
+    most_examples: int | None = None
+    alone: bool = True
+    contributions: bool = True
+    client_privacy: ClientPrivacy | None = None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,11 @@ from typing import Any
 from rai.card import Card, Column, ImageInput, Network, SequenceInput, TextInput
 from rai.draft import entry, quoted
 
-TITLE = "# Written by rai train. What the model decides and for whom may be mended here; the numbers are its own."
-WORDS = ("name", "version", "task", "head", "classes", "positive", "threshold", "purpose", "owner", "intended_use")
+TITLE = "# Written by rai. What the model decides and for whom may be mended here; the numbers are its own."
+WORDS = (
+    *("name", "version", "task", "head", "classes", "positive", "threshold", "purpose", "owner", "intended_use"),
+    *("baseline", "needed_at_predict"),
+)
 
 
 def card_text(card: Card) -> str:
@@ -26,10 +29,17 @@ def _words(card: Card) -> Iterator[str]:
 
 
 def _network(network: Network | None) -> Iterator[str]:
+    """A table for the network, and one for each of the networks that it is made of."""
     if network is not None:
-        yield "[network]"
-        yield entry("kind", network.kind)
-        yield f"arguments = {_inline(network.arguments)}"
+        yield from _network_table("network", network)
+
+
+def _network_table(name: str, network: Network) -> Iterator[str]:
+    yield f"[{name}]"
+    yield entry("kind", network.kind)
+    yield f"arguments = {_inline(network.arguments)}"
+    for key, part in network.parts.items():
+        yield from _network_table(f"{name}.parts.{key}", part)
 
 
 def _files(card: Card) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """What the training rows tell before training: what each row is, how columns become numbers, the classes, the words."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from rai.data.profiles import Profile, profile
 from rai.data.tokens import WORD
 from rai.draft.finds import answer_of
 from rai.errors import InputError
-from rai.subject import Data
+from rai.subject import Data, Groups
+from rai.training.protecting import owners, protected
 from rai.training.recipe import NETWORKS, Recipe, card_of
 from rai.training.splitting import Split
 
@@ -35,13 +36,15 @@ CLASSES = "the task and the class names were read from the data without noise"
 class Described:
     """A card but for its network and its files, what of it was `read` off the training rows, and what was left out.
 
-    `vocabulary` is the text of the file that is written beside the card, "" where none is.
+    `vocabulary` is the text of the file that is written beside the card, "" where none is. `protected` are the groups
+    of training rows that a private recipe protects together, and the sites of a federation, by their column.
     """
 
     card: Card
     read: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     vocabulary: str = ""
+    protected: Mapping[str, Groups] = field(default_factory=dict)
 
 
 def describe(recipe: Recipe, rows: Split) -> Described:
@@ -61,7 +64,7 @@ def describe(recipe: Recipe, rows: Split) -> Described:
         found = _text(recipe, beside, bare)
     else:
         found = _given(recipe, seen, training, bare)
-    return replace(found, read=(*found.read, *read))
+    return replace(found, read=(*found.read, *read), protected=protected(recipe, beside, rows.whole))
 
 
 def network_of(recipe: Recipe, card: Card, data: Data) -> Network:
@@ -89,7 +92,8 @@ def _inputs(kind: str, card: Card, data: Data) -> dict[str, Any]:
 
 
 def _wanted(recipe: Recipe) -> dict[str, str]:
-    asks = dict.fromkeys(recipe.data.sensitive, "data.sensitive in the recipe")
+    asks = dict(owners(recipe))
+    asks |= dict.fromkeys(recipe.data.sensitive, "data.sensitive in the recipe")
     return asks | {recipe.data.target: "data.target in the recipe"}
 
 
@@ -145,8 +149,10 @@ def _table(recipe: Recipe, training: Raw, rows: Split, card: Card) -> Described:
 
 
 def _apart(recipe: Recipe) -> set[str]:
-    kept = () if recipe.data.sensitive_inputs else recipe.data.sensitive
-    return {recipe.data.target, *kept, *recipe.data.ignore}
+    """Columns that are no inputs: one that tells whose rows they are says nothing about other people."""
+    sensitive = set(recipe.data.sensitive)
+    kept = set() if recipe.data.sensitive_inputs else sensitive
+    return {recipe.data.target, *kept, *(set(owners(recipe)) - sensitive), *recipe.data.ignore}
 
 
 def _profile(name: str, whole: Raw, test: Raw, training: Raw) -> Profile:

@@ -7,10 +7,12 @@ from rai.errors import InputError
 from rai.ledger import Ledger, Run, read_ledger
 from rai.training.workshop import LEDGER
 
+UNCOUNTED = "which epsilon does not count"
 
-def ledger_before(folder: Path) -> Ledger | None:
+
+def ledger_before(folder: Path, name: str = LEDGER) -> Ledger | None:
     """The ledger of the training whose model will be replaced, or None; raise `InputError` for one that was changed."""
-    path = folder / LEDGER
+    path = folder / name
     if not path.exists():
         return None
     try:
@@ -33,8 +35,29 @@ def counted(now: Ledger, before: Ledger | None) -> Ledger:
     runs = (*before.runs, _run(before))
     if now.privacy is None:
         return replace(now, runs=(*runs, *now.runs))
-    hole = f"{len(runs)} earlier run{'s' * (len(runs) > 1)} on the same rows, which epsilon does not count"
-    return replace(now, runs=(*runs, *now.runs), privacy=replace(now.privacy, waived=(*now.privacy.waived, hole)))
+    hole = f"{len(runs)} earlier run{'s' * (len(runs) > 1)} on the same rows, {UNCOUNTED}"
+    holes = _holes_before(before) if _gone_on(before, now) else (hole,)
+    return replace(now, runs=(*runs, *now.runs), privacy=replace(now.privacy, waived=(*now.privacy.waived, *holes)))
+
+
+def _gone_on(before: Ledger, now: Ledger) -> bool:
+    """Whether the same sites went on from their accounts of the same rows: then epsilon counts both trainings."""
+    old, new = before.privacy, now.privacy
+    if old is None or new is None or before.data.sha256 != now.data.sha256:
+        return False
+    same = _sites(before) == _sites(now) != () and (before.seed, old.delta) == (now.seed, new.delta)
+    return same and new.steps > old.steps
+
+
+def _sites(ledger: Ledger) -> tuple[object, ...]:
+    """Who held which rows, but for what came of it."""
+    sites = () if ledger.federation is None else ledger.federation.sites
+    return tuple((each.name, each.rows, dict(each.classes)) for each in sites)
+
+
+def _holes_before(ledger: Ledger) -> tuple[str, ...]:
+    waived = () if ledger.privacy is None else ledger.privacy.waived
+    return tuple(each for each in waived if each.endswith(UNCOUNTED))
 
 
 def _file(ledger: Ledger) -> object:

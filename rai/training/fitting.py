@@ -1,16 +1,23 @@
-"""One training: the network with fresh weights, or those of a file, moved by the plain loop or by the private one."""
+"""One training: the network with fresh weights, or those of a file, moved by the plain loop, a private one or sites."""
 
+import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai.errors import InputError
 from rai.subject import Data
+from rai.train.settings import Federated
+from rai.training.federating import accounts_of, with_pooled
 from rai.training.workshop import Workshop
 
 if TYPE_CHECKING:
     from rai.train.loop import Watch
     from rai.train.trained import Trained
+
+FEDERATION = "federation"
+"""The folder beside the model for what is sent to real sites and what comes back, gone when all went well."""
 
 
 @dataclass(frozen=True)
@@ -30,26 +37,37 @@ class Job:
 
 def fitted(job: Job, data: Data | None = None) -> "Trained":
     """Train the card's network on its rows, or on `data`; raise `InputError` for settings that cannot be kept."""
+    module = begun(job.ready)
+    rows = job.ready.data if data is None else data
+    if job.ready.recipe.federated is not None:
+        return _federated(job, module, rows)
+    if job.ready.recipe.private is None or job.ready.recipe.fair is not None:
+        return _plain(job, module, rows)
+    return _private(job, module, rows)
+
+
+def begun(ready: Workshop) -> Any:
+    """Return the card's network before its first step: with fresh weights, or those of the recipe's file."""
     from rai.train.on_disk import fresh
     from rai.train.transfer import begin_with
 
-    network = job.ready.card.network
-    if network is None:
+    if ready.card.network is None:
         raise InputError("names no network", where="network", expected="network.kind")
-    module = fresh(network, job.ready.recipe.fit.seed)
-    if job.ready.weights is not None:
-        begin_with(job.ready.weights, module, replace_head=job.ready.recipe.network.replace_head)
-    rows = job.ready.data if data is None else data
-    return _plain(job, module, rows) if job.ready.recipe.private is None else _private(job, module, rows)
+    module = fresh(ready.card.network, ready.recipe.fit.seed)
+    if ready.weights is not None:
+        begin_with(ready.weights, module, replace_head=ready.recipe.network.replace_head)
+    return module
 
 
 def _plain(job: Job, module: Any, rows: Data) -> "Trained":
-    from rai.train import fit
+    """Training without noise, under a criterion where the recipe names one."""
+    from rai.train import fit, fit_fair
     from rai.train.watching import watched
 
     recipe, task = job.ready.recipe, job.ready.card.task
+    how: Any = fit if recipe.fair is None else partial(fit_fair, fair=recipe.fair, private=recipe.private)
     with watched(module, rows, task=task, settings=recipe.fit, monitor=recipe.monitor) as looks:
-        found = fit(
+        found: Trained = how(
             module,
             rows,
             settings=recipe.fit,
@@ -61,6 +79,53 @@ def _plain(job: Job, module: Any, rows: Data) -> "Trained":
             origin=job.origin,
         )
     return replace(found, ledger=replace(found.ledger, warnings=(*found.ledger.warnings, *looks.warnings)))
+
+
+def _federated(job: Job, module: Any, rows: Data) -> "Trained":
+    """Training by sites that the rows are dealt out to, each with its promise to its rows where there is one."""
+    from rai.train.federated import fit_federated
+
+    ready = job.ready
+    if ready.recipe.federated is not None and ready.recipe.federated.superlink:
+        return _at_sites(job, ready.recipe.federated)
+    found = fit_federated(
+        module,
+        rows,
+        federated=ready.recipe.federated,
+        settings=ready.recipe.fit,
+        private=ready.recipe.private,
+        task=ready.card.task,
+        watch=job.watch,
+        accounts=accounts_of(ready),
+        described=ready.card.network,
+        origin=job.origin,
+    )
+    return replace(found, ledger=with_pooled(found.ledger, ready))
+
+
+def _at_sites(job: Job, federated: Federated) -> "Trained":
+    """Training by sites that keep their own files; the recipe's rows here say only how a row becomes numbers."""
+    from rai.train.federated.at_sites import fit_at_sites
+    from rai.train.federated.fitting import Aids
+    from rai.train.federated.superlink import Link
+
+    ready = job.ready
+    if ready.weights is not None:
+        what = "is given, and sites begin with fresh weights"
+        raise InputError(what, where="network.weights", do="leave it out, or train here with runtime 'local'")
+    authority = None if federated.certificate is None else Path(federated.certificate)
+    folder = ready.out / FEDERATION
+    found = fit_at_sites(
+        ready.card,
+        Link(federated.superlink, authority),
+        folder,
+        federated=federated,
+        settings=ready.recipe.fit,
+        private=ready.recipe.private,
+        aids=Aids(None, None, job.watch, None, "", job.origin),
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    return found
 
 
 def _private(job: Job, module: Any, rows: Data) -> "Trained":

@@ -8,22 +8,26 @@ from typing import TYPE_CHECKING
 
 from rai.energy import Meter, Reading, account, grid_intensity
 from rai.errors import InputError
-from rai.files import sha256
-from rai.ledger import Energy, Ledger, Privacy, write_ledger
+from rai.files import ENDED, sha256
+from rai.ledger import Energy, Ledger, Privacy, read_ledger, write_ledger
+from rai.training.comparing import entered, keep_baseline, recard, require_comparable
 from rai.training.earlier import counted, ledger_before
+from rai.training.federating import Runtime, run_on
 from rai.training.fitting import Job, fitted
 from rai.training.recipe import Recipe, naming, read_recipe
+from rai.training.strengths import strengths_tried
 from rai.training.telling import told
 from rai.training.together import Place, Spent, placed, pooled
 from rai.training.transferring import hole
 from rai.training.trying import Tried, tried
-from rai.training.workshop import CARD, CHECKPOINT, LEDGER, MODEL, commit, workshop
+from rai.training.workshop import CARD, CHECKPOINT, LEDGER, MODEL, commit, settle, workshop
 
 if TYPE_CHECKING:
     from rai.train.loop import Watch
     from rai.train.trained import Trained
 
 GO_ON = "go on with --resume, or delete it to train anew"
+HAD_ENDED = "the training had ended before; what was left of its files is in place now"
 
 
 @dataclass(frozen=True)
@@ -36,37 +40,47 @@ class Made:
     summary: tuple[str, ...]
 
 
-def train(
+def train(  # noqa: PLR0913 - the front door: each is a thing that some caller wants to say
     recipe: Path,
     *,
     out: Path | None = None,
     seed: int | None = None,
+    runtime: Runtime | None = None,
+    superlink: str | None = None,
     resume: bool = False,
     watch: "Watch | None" = None,
 ) -> Made:
     """Train as a recipe says; write `model.pt` (weights only), `model.toml` and `ledger.json` into its folder or `out`.
 
-    `seed` goes before the recipe's. With `resume` an interrupted training goes on from its checkpoint. The files appear
-    together when all is done; before that, and on any failure, nothing there changes but the checkpoint. Raises
-    `InputError` for what is wrong, before the first step where it can be known by then.
+    `seed`, `runtime` and `superlink` go before the recipe's. With `resume` an interrupted training goes on from its
+    checkpoint. The files appear together when all is done; before that, and on any failure, nothing there changes but
+    the checkpoint and, of a private federation, the sites' accounts; killed while they are put there, `resume` puts
+    the rest there and trains no more. Raises `InputError` for what is wrong, before the first step where it can be
+    known by then.
 
     Of several processes that `torchrun` started, the first writes the files, and the others return no summary.
     """
     path = Path(recipe)
     chosen = read_recipe(path).seeded(seed)
+    with naming(path):
+        chosen = run_on(chosen, runtime, superlink)
     folder = Path(out) if out is not None else path.parent
+    if (folder / ENDED).exists():
+        return _settled(chosen, folder, resume=resume)
     _require_fresh(folder, chosen, resume=resume)
     before = ledger_before(folder)
     with naming(path):
         grid_intensity(chosen.energy.country, chosen.energy.intensity)
     with placed(chosen, folder) as place, workshop(place.recipe, path, place.out) as ready:
         with naming(path), _metered(chosen, place) as meter:
-            found = tried(ready, path)
+            require_comparable(ready)
+            found = tried(ready, path) if ready.recipe.search is not None else strengths_tried(ready)
             shown = watch if place.first else None
             trained = fitted(Job(found.ready, folder / CHECKPOINT, resume=resume, watch=shown))
+            keep_baseline(Job(found.ready, watch=shown))
         spent = pooled(Spent(meter.read(), trained.ledger))
         summary = _handed_over(found, trained, spent, before) if place.first else ()
-    return Made(folder / MODEL, folder / CARD, folder / LEDGER, summary)
+    return _made(folder, summary)
 
 
 def checkpoint_of(recipe: Path, out: Path | None = None) -> Path:
@@ -74,15 +88,35 @@ def checkpoint_of(recipe: Path, out: Path | None = None) -> Path:
     return (Path(out) if out is not None else Path(recipe).parent) / CHECKPOINT
 
 
+def _settled(recipe: Recipe, folder: Path, *, resume: bool) -> Made:
+    """Put in place what is left of a training that had ended, and train no more: its rows were spent on once."""
+    if not resume:
+        what = "a training ended, and was cut off while its files were put in place"
+        raise InputError(what, where=folder, do="put the rest in place with --resume")
+    with placed(recipe, folder) as place:  # of several processes, each has seen by now what there is to do
+        if not place.first:
+            return _made(folder, ())
+        settle(folder)
+    return _made(folder, (HAD_ENDED, *told(read_ledger(folder / LEDGER))))
+
+
+def _made(folder: Path, summary: tuple[str, ...]) -> Made:
+    return Made(folder / MODEL, folder / CARD, folder / LEDGER, summary)
+
+
 def _require_fresh(folder: Path, recipe: Recipe, *, resume: bool) -> None:
     """A training that stopped half way is not silently begun anew: the data was looked at, and a budget spent."""
+    if resume and recipe.federated is not None:
+        do = "leave --resume out; what sites spent of their rows' privacy stays in their accounts"
+        raise InputError("a federated training leaves no checkpoint", where=folder, do=do)
     path = folder / CHECKPOINT
     if path.exists() and not resume:
         raise InputError("an interrupted training left this checkpoint", where=path, do=GO_ON)
     if resume and not path.exists():
         raise InputError("there is no checkpoint to go on from", where=path, do="leave --resume out")
-    if resume and recipe.search is not None:
-        raise InputError("a search cannot go on from a checkpoint", where=path, do="delete it and train anew")
+    if resume and recipe.tries:
+        what = "a search" if recipe.search is not None else "a recipe with fair.strengths or fair.seeds"
+        raise InputError(f"{what} cannot go on from a checkpoint", where=path, do="delete it and train anew")
 
 
 @contextmanager
@@ -107,6 +141,7 @@ def _written(found: Tried, trained: "Trained", spent: Spent, before: Ledger | No
 
     ready, bare = found.ready, spent.ledger
     save(trained.model, ready.staging / MODEL)
+    recard(ready, trained)
     ledger = replace(
         bare,
         model=sha256(ready.staging / MODEL),
@@ -115,6 +150,7 @@ def _written(found: Tried, trained: "Trained", spent: Spent, before: Ledger | No
         runs=(*bare.runs, *found.runs),
         warnings=(*ready.left_out, *bare.warnings, *found.warnings),
         privacy=_holes(bare.privacy, (*ready.read, *hole(ready.recipe)), found),
+        mitigation=entered(bare.mitigation, found),
         energy=_energy(ready.recipe, bare, spent.reading),
     )
     whole = counted(ledger, before)
@@ -131,14 +167,14 @@ def _holes(privacy: Privacy | None, read: tuple[str, ...], found: Tried) -> Priv
 
 def _energy(recipe: Recipe, ledger: Ledger, reading: Reading) -> Energy:
     whole = _whole(reading, ledger)
-    given = recipe.energy
+    given, alone = recipe.energy, recipe.trains_once
     return account(
         whole,
         country=given.country,
         intensity=given.intensity,
         embodied_kg=given.embodied_kg,
         lifespan_years=given.lifespan_years,
-        flops=ledger.flops if not recipe.search else None,
+        flops=ledger.flops if alone else None,
     )
 
 

@@ -12,9 +12,10 @@ from pydantic import Field
 from rai.card import STRICT, Card, Column, ImageInput, SequenceInput, Task, TextInput, parse
 from rai.errors import InputError, plain
 from rai.files import require_file
-from rai.train.settings import Fit, Metering, Monitor, Private, Search
+from rai.train.settings import Fair, Federated, Fit, Metering, Monitor, Private, Search
 
 LARGEST_RECIPE = 1 << 20
+EVEN = 0.5
 GIVEN = Annotated[ImageInput | SequenceInput | TextInput, Field(discriminator="kind")]
 NETWORKS: Mapping[str, str] = {"table": "mlp", "image": "cnn", "sequence": "recurrent", "text": "transformer"}
 """Which network reads rows of a kind where the recipe names none."""
@@ -26,10 +27,11 @@ class Rows:
 
     Without a `test` file, `test_share` of the rows is kept from training and written beside the model. `kind` says what
     each row is where looking into the file does not tell: texts only with "text", which then stand in the column
-    `text`. Sensitive columns are no inputs unless `sensitive_inputs`; columns in `ignore` never are. `words` is how
-    many of the most frequent words of the training texts a vocabulary keeps, `length` how many of a text are read.
-    `public_columns` says that what is read off the rows before training (means, scales, categories, fills, words, names
-    of classes) may be known to everybody: private training adds no noise to it.
+    `text`. Sensitive columns are no inputs unless `sensitive_inputs`; those in `ignore`, and
+    those that `private.unit` and `federated.column` name, are none. `words` is how many of the most frequent words of
+    the training texts a vocabulary keeps, `length` how many of a text are read. `public_columns` says that what is read
+    off the rows before training (means, scales, categories, fills, words, names of classes) may be known to everybody:
+    private training adds no noise to it.
     """
 
     __pydantic_config__ = STRICT
@@ -93,9 +95,27 @@ class Recipe:
     columns: tuple[Column, ...] = ()
     fit: Fit = field(default_factory=Fit)
     private: Private | None = None
+    fair: Fair | None = None
+    federated: Federated | None = None
     search: Search | None = None
     monitor: Monitor | None = None
     energy: Metering = field(default_factory=Metering)
+
+    @property
+    def tries(self) -> bool:
+        """Whether several trainings go before the one that makes the model."""
+        return self.search is not None or (self.fair is not None and self.fair.tries)
+
+    @property
+    def trains_once(self) -> bool:
+        """Whether all that is done is the training that makes the model: no search, no baseline, no site alone."""
+        return self.search is None and self.fair is None and self.federated is None
+
+    @property
+    def promises(self) -> bool:
+        """Whether something is promised, to rows or to whole sites, that what is read off the rows could break."""
+        to_sites = self.federated is not None and self.federated.client_privacy is not None
+        return self.private is not None or to_sites
 
     def seeded(self, seed: int | None) -> "Recipe":
         """The same recipe with another seed, where one is given."""
@@ -145,11 +165,21 @@ def _require_sound(recipe: Recipe) -> None:
     from rai.train.checks import require_settings
 
     require_settings(recipe.fit)
+    if recipe.fair is not None:
+        from rai.train.fair.checks import require_fair, require_not_private
+
+        for each in recipe.fair.strengths or (recipe.fair.strength,):
+            require_fair(replace(recipe.fair, strength=each))
+        require_not_private(recipe.fair, recipe.private)
     if recipe.private is not None:
         from rai.train.private.promise import promise_of, require_private_settings
 
         promise_of(recipe.private, {})
         require_private_settings(recipe.fit)
+    if recipe.federated is not None:
+        from rai.train.federated.job import require_federated
+
+        require_federated(replace(recipe.federated, runtime="local"), recipe.fit)  # where it runs, a flag may change
 
 
 def _contradictions(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
@@ -157,6 +187,8 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     yield from _data(recipe)
     yield from _answers(recipe)
     yield from _transfer(recipe)
+    yield from _compared(recipe)
+    yield from _by_sites(recipe)
     if recipe.search is not None and not recipe.search.space:
         yield "search.space", "is empty", '"fit.learning_rate" = [0.001, 0.01], for example'
 
@@ -188,6 +220,57 @@ def _answers(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "classes", "or positive is given for a regression", "neither"
     if not 0.0 < recipe.threshold < 1.0:
         yield "threshold", f"is {recipe.threshold:g}", "a probability between 0 and 1"
+
+
+def _compared(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """What is asked of training for groups of people needs them named."""
+    if recipe.fair is None:
+        return
+    fair = recipe.fair
+    if not recipe.data.sensitive:
+        yield "data.sensitive", "is empty, and [fair] compares groups", "the columns that say who is compared"
+    for name in fair.sensitive:
+        if name not in recipe.data.sensitive:
+            yield "fair.sensitive", f"names {name!r}", f"some of data.sensitive: {', '.join(recipe.data.sensitive)}"
+    if recipe.threshold != EVEN:
+        yield "threshold", f"is {recipe.threshold:g}, and [fair] measures gaps at {EVEN:g}", f"{EVEN:g}, or no [fair]"
+    if fair.strengths and fair.strength is not None:
+        yield "fair.strength", "is given beside fair.strengths", "one of the two"
+    if fair.seeds is not None and fair.seeds < 1:
+        yield "fair.seeds", f"is {fair.seeds}", "a whole number from 1"
+    if fair.tries and fair.attribute_at_predict:
+        yield "fair.attribute_at_predict", "is on beside fair.strengths or fair.seeds", "one of the two"
+    if fair.tries and recipe.search is not None:
+        yield "search", "is given beside fair.strengths or fair.seeds", "one of the two"
+
+
+def _by_sites(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    """What several sites cannot do together, and who they are."""
+    table = recipe.federated
+    if table is None:
+        return
+    for name in ("fair", "search", "monitor"):
+        if getattr(recipe, name) is not None:
+            yield name, "is given beside [federated]", "one of the two"
+    if table.partition == "column" and not table.column:
+        yield "federated.column", "is missing", "the column that names each row's site"
+    if table.partition != "column" and table.column is not None:
+        yield "federated.partition", f"is {table.partition!r} beside federated.column", "'column'"
+    if table.column == recipe.data.target:
+        yield "federated.column", f"is {table.column!r}, which is also the target", "a column of its own"
+    if recipe.private is not None:
+        yield from _kept_by_sites(recipe.private)
+
+
+def _kept_by_sites(private: Private) -> Iterator[tuple[str, str, str]]:
+    """A promise is kept by each site for its own rows, and by none for rows that lie at others as well."""
+    if private.unit != "record":
+        what = f"is {private.unit!r}, and rows of one group may lie at several sites"
+        yield "private.unit", what, '"record" beside [federated]'
+    if private.compare:
+        yield "private.compare", "is on", "false beside [federated]"
+    if private.canaries:
+        yield "private.canaries", f"is {private.canaries}", "0 beside [federated]"
 
 
 def _transfer(recipe: Recipe) -> Iterator[tuple[str, str, str]]:

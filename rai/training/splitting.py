@@ -1,6 +1,7 @@
 """Rows kept from training: a test file made of some of the rows, where the recipe names none."""
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rai.data import npz, raw
+from rai.data import images, npz, raw
 from rai.data.sequences import ID, STEP
 from rai.errors import InputError
+from rai.files import sha256
 from rai.subject import Bools
 from rai.train import splits
 from rai.training.recipe import Recipe
@@ -42,14 +44,14 @@ def split(recipe: Recipe, folder: Path, staging: Path) -> Split:
     """The files named in a recipe of `folder`, or two made of the one file in `staging`.
 
     A share of the rows is drawn alike from every label and group. For private training each row's own content alone
-    decides where it goes, so that one row more or less moves no other one. Raises `InputError` for a folder of images.
+    decides where it goes, so that one row more or less moves no other one. A folder of images becomes two folders with
+    a `labels.csv` each, whose images are hard links to the owner's files.
     """
     training = folder / recipe.data.train
     if recipe.data.test is not None:
         return Split(training, folder / recipe.data.test, training)
     if training.is_dir():
-        what = "a folder of images cannot be split"
-        raise InputError(what, where=training, expected="a second folder as data.test in the recipe")
+        return _folder(recipe, training, staging)
     return _archive(recipe, training, staging) if npz.is_archive(training) else _table(recipe, training, staging)
 
 
@@ -70,14 +72,44 @@ def _archive(recipe: Recipe, path: Path, staging: Path) -> Split:
     return Split(training, test, path)
 
 
+def _folder(recipe: Recipe, path: Path, staging: Path) -> Split:
+    files, frame = images.files(path), raw(path / images.LABELS)
+    _require_target(recipe, frame, path / images.LABELS)
+    digests = _pictures(files, frame) if recipe.promises else ()
+    kept = _drawn(recipe, frame[recipe.data.target].to_numpy(), _beside(recipe, frame), digests)
+    frame[images.FILE] = [file.relative_to(path.resolve()).as_posix() for file in files]
+    training, test = (staging / name for name in NAMES)
+    for target, mask in ((training, ~kept), (test, kept)):
+        _linked(target, frame[mask], path)
+    return Split(training, test, path)
+
+
+def _linked(folder: Path, part: Any, whole: Path) -> None:
+    """Make a folder of some of the images, each under the name it has in the whole."""
+    folder.mkdir()
+    part.to_csv(folder / images.LABELS, index=False)  # first: a link of this name would write into the owner's file
+    for name in part[images.FILE]:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            _link(whole.resolve() / name, target)
+
+
+def _link(file: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where that cannot be: on another disk, or a file of somebody else."""
+    try:
+        target.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, target)
+
+
 def _table(recipe: Recipe, path: Path, staging: Path) -> Split:
     frame = raw(path)
-    if recipe.data.target not in frame:
-        raise InputError(f"has no column {recipe.data.target!r}", where=path, expected="the data.target of the recipe")
+    _require_target(recipe, frame, path)
     long = {ID, STEP} <= set(frame.columns) and bool(frame[ID].duplicated().any())
     first = frame.drop_duplicates(ID) if long else frame
-    beside = [first[name].to_numpy() for name in recipe.data.sensitive if name in first and not _cut(recipe, name)]
-    kept = _drawn(recipe, first[recipe.data.target].to_numpy(), beside, _lines(frame, by=ID if long else None))
+    digests = _lines(frame, by=ID if long else None)
+    kept = _drawn(recipe, first[recipe.data.target].to_numpy(), _beside(recipe, first), digests)
     mask = frame[ID].isin(first[ID][kept]).to_numpy() if long else kept
     training, test = (staging / f"{name}.csv" for name in NAMES)
     for target, part in ((training, frame[~mask]), (test, frame[mask])):
@@ -85,14 +117,21 @@ def _table(recipe: Recipe, path: Path, staging: Path) -> Split:
     return Split(training, test, path)
 
 
-def _cut(recipe: Recipe, name: str) -> bool:
-    return name in recipe.data.bands
+def _require_target(recipe: Recipe, frame: Any, path: Path) -> None:
+    if recipe.data.target not in frame:
+        raise InputError(f"has no column {recipe.data.target!r}", where=path, expected="the data.target of the recipe")
+
+
+def _beside(recipe: Recipe, frame: Any) -> list[NDArray[Any]]:
+    """The columns of groups; those that are cut into bands say too little here."""
+    named = [name for name in recipe.data.sensitive if name in frame and name not in recipe.data.bands]
+    return [frame[name].to_numpy() for name in named]
 
 
 def _drawn(recipe: Recipe, labels: NDArray[Any], beside: Sequence[NDArray[Any]], digests: Sequence[bytes]) -> Bools:
     """Which rows are kept for the test, (rows,) bool."""
     share, seed = recipe.data.test_share, recipe.fit.seed
-    if recipe.private is not None:
+    if recipe.promises:
         return by_content(digests, share, seed)
     kept = np.zeros(len(labels), dtype=np.bool_)
     kept[splits.split(strata(labels, beside), share, seed).held] = True
@@ -133,6 +172,12 @@ def _digests(arrays: Sequence[NDArray[Any]]) -> list[bytes]:
         b"".join(hashlib.sha256(np.ascontiguousarray(a[row]).tobytes()).digest() for a in arrays)
         for row in range(count)
     ]
+
+
+def _pictures(files: Sequence[Path], frame: Any) -> list[bytes]:
+    """What each image and its labels hold; under which name does not matter."""
+    lines = _lines(frame.drop(columns=images.FILE), by=None)
+    return [sha256(file).encode() + line for file, line in zip(files, lines, strict=True)]
 
 
 def _lines(frame: Any, by: str | None) -> list[bytes]:

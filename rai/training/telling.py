@@ -2,26 +2,64 @@
 
 from collections.abc import Iterator
 
-from rai.ledger import Ledger
+from rai.ledger import Federation, Ledger
 
 
 def told(ledger: Ledger) -> tuple[str, ...]:
-    """Rows and epochs, the promise where there is one, energy, and every warning."""
+    """Rows and epochs, sites, the promises where there are any, energy, and every warning."""
     return tuple(_lines(ledger))
 
 
 def _lines(ledger: Ledger) -> Iterator[str]:
-    last = ledger.epochs[-1] if ledger.epochs else None
+    last, federation = ledger.epochs[-1] if ledger.epochs else None, ledger.federation
     loss = f", last loss {last.loss:.4g}" if last else ""
-    yield f"trained on {ledger.data.rows:,} rows, {ledger.parameters:,} parameters, {len(ledger.epochs)} epochs{loss}"
-    promise = ledger.privacy
-    if promise is not None:
-        yield f"promised: ε {promise.epsilon:.3g} at δ {promise.delta:g} for each {promise.unit}"
-        yield from (f"not covered by the promise: {each}" for each in promise.waived)
+    done = f"{len(ledger.epochs)} epochs" if federation is None else f"{len(federation.rounds)} rounds"
+    yield f"trained on {ledger.data.rows:,} rows, {ledger.parameters:,} parameters, {done}{loss}"
+    if federation is not None:
+        yield from _sites(federation)
+    yield from _promised(ledger)
+    aim = ledger.mitigation
+    if aim is not None:
+        asked = f"{aim.criterion.replace('_', ' ')} by {', '.join(aim.sensitive)}"
+        yield f"aimed at: {asked}, with {aim.method.replace('_', ' ')} at strength {aim.strength:g}"
     if ledger.runs:
-        yield f"tried: {len(ledger.runs)} runs on the same rows"
+        yield f"tried: {len(ledger.runs)} run{'s' * (len(ledger.runs) > 1)} on the same rows"
     spent = ledger.energy
     if spent is not None:
         band = f"{spent.low:.2g} to {spent.high:.2g}"
         yield f"used: {spent.kwh:.3g} kWh ({band}), {spent.grams:.3g} g CO2e, {spent.place}"
     yield from (f"warning: {each}" for each in ledger.warnings)
+
+
+def _sites(federation: Federation) -> Iterator[str]:
+    """Who learned together and how, and whose updates were left out, with the first reason of each."""
+    smallest, largest = (f(each.rows for each in federation.sites) for f in (min, max))
+    held = f"{smallest:,} to {largest:,} rows each" if smallest != largest else f"{smallest:,} rows each"
+    yield f"sites: {len(federation.sites)} ({federation.partition}), {held}; joined by {federation.strategy}"
+    for site in federation.sites:
+        replies = [(each.number, each.replies[site.name]) for each in federation.rounds if site.name in each.replies]
+        left_out = [(number, reply.excluded) for number, reply in replies if reply.excluded]
+        if left_out:
+            number, reason = left_out[0]
+            yield f"left out: {site.name} in {len(left_out)} of {len(replies)} rounds; in round {number}: {reason}"
+
+
+def _promised(ledger: Ledger) -> Iterator[str]:
+    """What is promised to rows, and apart from it what is promised to whole sites; and what neither covers."""
+    promise, federation = ledger.privacy, ledger.federation
+    if promise is not None:
+        over = "" if federation is None else ", the largest over sites"
+        yield f"promised: ε {promise.epsilon:.3g} at δ {promise.delta:g} for each {_unit(promise.unit)}{over}"
+        yield from (f"not covered by the promise: {each}" for each in promise.waived)
+    if federation is None:
+        return
+    whole = federation.client_privacy
+    if whole is not None:
+        yield f"promised: ε {whole.epsilon:.3g} at δ {whole.delta:g} for each site as a whole; {federation.assumption}"
+        yield from (f"not covered by the promise to sites: {each}" for each in whole.waived)
+    yield from (f"left the sites without noise: {each}" for each in federation.unnoised)
+
+
+def _unit(unit: str) -> str:
+    column = unit.removeprefix("group:")
+    return unit if column == unit else f"group of rows with one value of {column}"

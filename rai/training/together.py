@@ -12,6 +12,8 @@ from rai.errors import InputError
 from rai.ledger import Ledger
 from rai.training.recipe import Recipe
 
+WHOLE_BATCH = ("adversarial", "gap_penalty")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -39,21 +41,34 @@ def leading() -> bool:
 def placed(recipe: Recipe, out: Path) -> Iterator[Place]:
     """Meet the other processes, if there are any, and say where this one works.
 
-    Torch is loaded here, so that no meter that is started later counts it. Raises `InputError` for a search, whose runs
-    would part ways where they hang on what a process measures.
+    Torch is loaded here, so that no meter that is started later counts it. Raises `InputError` for what several
+    processes cannot do together.
     """
     from rai.train.parallel import joined
     from rai.train.warm import warm
 
+    if recipe.federated is not None and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise InputError("is not shared among processes", where="federated", do="start it without torchrun")
     warm()
     with joined() as here:
-        if here.size > 1 and recipe.search is not None:
-            raise InputError("is not shared among processes", where="search", do="start it without torchrun")
+        if here.size > 1:
+            _require_shared(recipe)
         if here.first:
             yield Place(recipe, out)
             return
         with TemporaryDirectory() as own:
             yield Place(replace(recipe, monitor=None), Path(own), first=False)
+
+
+def _require_shared(recipe: Recipe) -> None:
+    """Several trainings part ways where they hang on what a process measures; a gap is one of the whole batch."""
+    alone, fair = "start it without torchrun", recipe.fair
+    if recipe.tries:
+        where = "search" if recipe.search is not None else "fair.strengths"
+        raise InputError("is not shared among processes", where=where, do=alone)
+    if fair is not None and fair.method in WHOLE_BATCH:
+        what = f"is {fair.method!r}, which compares groups in a whole batch, and each process sees a part of one"
+        raise InputError(what, where="fair.method", do=alone)
 
 
 def pooled(spent: Spent) -> Spent:

@@ -1,7 +1,7 @@
 """A search: several recipes tried on the same rows, each entered as a run, and the best of them kept."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import numpy as np
 
 from rai.energy import Meter
 from rai.errors import InputError
-from rai.ledger import Run
+from rai.ledger import Run, Trial
 from rai.models import bare
-from rai.subject import Bools, Data, decisions, probabilities
+from rai.subject import Bools, Data, Groups, decisions, probabilities
 from rai.train import splits
 from rai.train.settings import Search
 from rai.training.fitting import Job, fitted
@@ -27,12 +27,25 @@ HELD = "the best run was chosen by rows that no noise was added to"
 
 @dataclass(frozen=True)
 class Tried:
-    """What is trained in the end, and the runs before it. `holes` are what a promise of privacy does not cover."""
+    """What is trained in the end, and the runs before it. `holes` are what a promise of privacy does not cover.
+
+    `trials` are runs at several strengths of a criterion, and `measured_on` says which rows they were measured on.
+    """
 
     ready: Workshop
     runs: tuple[Run, ...] = ()
     warnings: tuple[str, ...] = ()
     holes: tuple[str, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    measured_on: str = ""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Training rows dealt out by label and group: those that every run learns from, and those it is measured by."""
+
+    learn: Data
+    held: Data
 
 
 def tried(ready: Workshop, path: Path) -> Tried:
@@ -48,19 +61,29 @@ def tried(ready: Workshop, path: Path) -> Tried:
     if settings is None:
         return Tried(ready)
     _require_measurable(ready, settings)
-    seed, share = ready.recipe.fit.seed, max(ready.recipe.fit.validation, LEAST_HELD)
-    labels = np.asarray(ready.data.labels)
-    parts = splits.split(splits.strata(labels, ready.data.groups), share, seed)
-    learn, held = ready.data.take(parts.kept), ready.data.take(parts.held)
-    found = searched(lambda values: _run(_placed(ready, values, path), values, learn, held), settings, seed=seed)
+    parts, seed = parts_of(ready), ready.recipe.fit.seed
+    found = searched(lambda values: _run(_placed(ready, values, path), values, parts), settings, seed=seed)
     return Tried(_placed(ready, found.best.settings, path), found.runs, _told(found.runs), _holes(ready, found.runs))
 
 
+def parts_of(ready: Workshop) -> Parts:
+    """Deal out the training rows; those held back have the groups that are compared, and no others."""
+    seed, share = ready.recipe.fit.seed, max(ready.recipe.fit.validation, LEAST_HELD)
+    labels, groups = np.asarray(ready.data.labels), _sensitive(ready)
+    found = splits.split(splits.strata(labels, groups), share, seed)
+    return Parts(ready.data.take(found.kept), replace(ready.data, groups=groups).take(found.held))
+
+
 def _require_measurable(ready: Workshop, settings: Search) -> None:
-    if "group_gap" in settings.objectives and not ready.data.groups:
+    if "group_gap" in settings.objectives and not _sensitive(ready):
         raise InputError("names group_gap", where="search.objectives", do="name sensitive columns in data.sensitive")
     if "epsilon" in settings.objectives and ready.recipe.private is None:
         raise InputError("names epsilon", where="search.objectives", do="add a table [private]")
+
+
+def _sensitive(ready: Workshop) -> Mapping[str, Groups]:
+    """The groups that are compared: not those that are protected only."""
+    return {name: ready.data.groups[name] for name in ready.recipe.data.sensitive}
 
 
 def _placed(ready: Workshop, values: Mapping[str, Any], path: Path) -> Workshop:
@@ -69,11 +92,11 @@ def _placed(ready: Workshop, values: Mapping[str, Any], path: Path) -> Workshop:
     return rebuilt(ready, recipe_of(placed(asdict(ready.recipe), values), path))
 
 
-def _run(ready: Workshop, values: Mapping[str, Any], learn: Data, held: Data) -> Run:
+def _run(ready: Workshop, values: Mapping[str, Any], parts: Parts) -> Run:
     with Meter(watts=ready.recipe.energy.watts, gpus=ready.recipe.fit.device != "cpu") as meter:
-        trained = fitted(Job(ready), learn)
+        trained = fitted(Job(ready), parts.learn)
     promise = trained.ledger.privacy
-    results = {**_results(ready, trained.model, held), "energy": meter.read().joules / JOULES}
+    results = {**_results(ready, trained.model, parts.held), "energy": meter.read().joules / JOULES}
     return Run(dict(values), results, None if promise is None else promise.epsilon)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rai.card import Card, TextInput, read_card
 from rai.data import load
 from rai.errors import InputError
-from rai.files import require_folder
+from rai.files import ENDED, require_folder
 from rai.subject import Data
 from rai.training.carding import card_text
 from rai.training.describing import VOCABULARY, Described, describe, files_of, network_of
@@ -18,16 +18,19 @@ from rai.training.recipe import Recipe, naming
 from rai.training.splitting import Split, split
 from rai.training.transferring import weights_named
 
-STAGING = ".training"
+STAGING, EARLIER = ".training", "earlier_"
 MODEL, CARD, LEDGER, CHECKPOINT = "model.pt", "model.toml", "ledger.json", "checkpoint.pt"
+BASELINE = "baseline.pt"
 
 
 @dataclass(frozen=True)
 class Workshop:
     """All that training needs. New files wait in `staging` and appear in `out` together, when all of them are whole.
 
-    `read` says what was read off the training rows before training, `left_out` which columns are no inputs. `weights`
-    is the file that the network begins with, whose SHA-256 the recipe then holds.
+    `data` has the sensitive columns as groups, and beside them those that a private recipe protects together and
+    the sites of a federation, where a column names them. `read`
+    says what was read off the training rows before training, `left_out` which columns are no inputs. `weights` is the
+    file that the network begins with, whose SHA-256 the recipe then holds.
     """
 
     recipe: Recipe
@@ -47,13 +50,19 @@ def workshop(recipe: Recipe, path: Path, out: Path) -> Iterator[Workshop]:
 
     Raises `InputError`, before any training, for rows or columns that cannot be learned from or tried on.
     """
-    require_folder(out)
-    _require_ours(out)
+    require_ours(out)
+    with staged(out) as staging:
+        yield _prepared(recipe, path, out, staging)
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """Make an empty folder where new files wait for their places in `out`, and take it away at the end."""
     staging = out / STAGING
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
-        yield _prepared(recipe, path, out, staging)
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -66,23 +75,59 @@ def rebuilt(ready: Workshop, recipe: Recipe) -> Workshop:
 
 
 def commit(ready: Workshop) -> None:
-    """Move what waits into its place: rows, card and ledger first, and the model last."""
-    waiting = sorted(ready.staging.iterdir(), key=lambda each: (each.name == MODEL, each.name))
-    for each in waiting:
-        each.replace(ready.out / each.name)
-    (ready.out / CHECKPOINT).unlink(missing_ok=True)
+    """Put what waits into its place."""
+    put(ready.staging, ready.out)
 
 
-def _require_ours(out: Path) -> None:
-    """A model that no ledger accounts for was not written here, and is not written over."""
-    if (out / MODEL).exists() and not (out / LEDGER).exists():
-        what = "holds a model.pt that rai train did not write"
+def put(staging: Path, out: Path) -> None:
+    """Put all files of `staging` into `out`. One renaming says that they are whole; stopped later, `settle` goes on.
+
+    Until then `out` holds what it held; from then until the model is in place, `rai.files.require_settled` refuses it.
+    """
+    staging.replace(out / ENDED)
+    settle(out)
+
+
+def settle(out: Path) -> None:
+    """Move the files of a training that has ended into their places, the model last, and take its checkpoint away.
+
+    May be stopped at any point, and called again for the rest.
+    """
+    waiting = [each for each in (out / ENDED).iterdir() if not each.name.startswith(EARLIER)]
+    for each in sorted(waiting, key=lambda each: (each.name == MODEL, each.name)):
+        _place(each, out / each.name)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    shutil.rmtree(out / ENDED)
+
+
+def _place(new: Path, place: Path) -> None:
+    """Move a file or a folder into its place; a folder of an earlier training is put aside, to go with all the rest."""
+    if new.is_dir() and place.is_dir():
+        place.replace(new.with_name(f"{EARLIER}{new.name}"))
+    new.replace(place)
+
+
+def require_ours(out: Path, *, ledger: str = LEDGER, command: str = "rai train") -> None:
+    """Raise `InputError` unless `out` can be written to; a model without this ledger is not written over."""
+    require_folder(out)
+    if (out / MODEL).exists() and not (out / ledger).exists():
+        what = f"holds a model.pt that {command} did not write"
         raise InputError(what, where=out, do="choose another folder with --out")
+
+
+def _require_free(rows: Split, out: Path) -> None:
+    """The parts of the rows go where nothing of the owner's is."""
+    for each in (rows.training, rows.test) if rows.own else ():
+        place = out / each.name
+        if place.exists() and (place.samefile(rows.whole) or not (out / LEDGER).exists()):
+            what = "is there already, and a part of the rows would be written over it"
+            raise InputError(what, where=place, do="give it another name, or choose another folder with --out")
 
 
 def _prepared(recipe: Recipe, path: Path, out: Path, staging: Path) -> Workshop:
     recipe, weights = weights_named(recipe, path, out / MODEL)
     rows = split(recipe, path.parent, staging)
+    _require_free(rows, out)
     found = describe(recipe, rows)
     _require_public(recipe, found, path)
     _require_same_words(recipe, found, path)
@@ -95,7 +140,8 @@ def _prepared(recipe: Recipe, path: Path, out: Path, staging: Path) -> Workshop:
     if isinstance(card.input, TextInput):
         card = replace(card, input=replace(card.input, vocabulary=_beside(words, out, staging)))
     (staging / CARD).write_text(card_text(card), encoding="utf-8")
-    parts = (loaded.training, loaded.test, found.read, found.left_out, weights)
+    training = replace(loaded.training, groups={**found.protected, **loaded.training.groups})
+    parts = (training, loaded.test, found.read, found.left_out, weights)
     return Workshop(recipe, out, staging, read_card(staging / CARD), *parts)
 
 
@@ -118,7 +164,7 @@ def _loaded(recipe: Recipe, found: Described, rows: Split, words: Path | None) -
 
 
 def _require_public(recipe: Recipe, found: Described, path: Path) -> None:
-    if recipe.private is not None and found.read and not recipe.data.public_columns:
+    if recipe.promises and found.read and not recipe.data.public_columns:
         what = f"key data.public_columns is not set, and without noise {found.read[0].split(' without')[0]}"
         do = "answer for it with public_columns = true, or write classes and [[columns]] or [input] in the recipe"
         raise InputError(what, where=path, do=do)

@@ -94,7 +94,7 @@ def test_without_a_ledger_training_is_unmeasured_and_it_says_what_to_do(subject:
     for name in ("training_kwh", "training_grams", "training_joules_per_flop", "lifetime_grams"):
         one = next(each for each in found.measurements if each.name == name)
         assert one.value is None
-        assert "train with rai train, or place ledger.json beside the model" in one.reason
+        assert "train with rai train, place ledger.json beside the model, or in Python pass ledger=" in one.reason
     assert verdicts(found) == {
         "ENER-01": Verdict.PASS,
         "ENER-02": Verdict.UNMEASURED,

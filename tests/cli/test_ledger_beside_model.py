@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import rai
-from rai.files import sha256
+from rai.files import ENDED, sha256
 from rai.ledger import Epoch, Fingerprint, Ledger, Privacy, write_ledger
 from rai.policy import Verdict
 from rai.record import Section
@@ -78,6 +78,24 @@ def test_a_ledger_beside_another_model_stops_the_audit(rai_command, loans: Path,
     said = refused(rai_command, loans)
     assert f"{loans / 'ledger.json'}: this ledger was written for the model file with SHA-256 000000000000…" in said
     assert sha256(loans / "model.pt")[:12] in said
+
+
+@pytest.mark.parametrize("missing", [[], ["model.pt"], ["model.pt", "model.toml"]], ids=str)
+def test_a_training_cut_off_at_its_end_stops_the_audit(rai_command, loans: Path, missing: list[str]) -> None:
+    """Whatever is in place already, one line says what to do."""
+    (loans / ENDED).mkdir()
+    (loans / ENDED / "model.pt").write_bytes(b"waits")
+    for name in missing:
+        (loans / name).unlink()
+    said = refused(rai_command, loans)
+    assert f"{loans / 'model.pt'}: its training ended and was cut off" in said
+    assert "run rai train RECIPE --resume again" in said
+
+
+def test_another_model_beside_such_files_is_audited(rai_command, loans: Path) -> None:
+    (loans / ENDED).mkdir()
+    (loans / ENDED / "other.pt").write_bytes(b"waits")
+    audited(rai_command, loans)
 
 
 def test_a_changed_ledger_is_not_taken_from_the_journal(rai_command, loans: Path, ledger: Ledger) -> None:

@@ -50,6 +50,7 @@ DOORS = {
     "wandb": {"train/monitor"},
     "opacus": {"train/private"},
     "dp_accounting": {"train/private"},
+    "flwr": {"train/federated"},
     "optuna": {"train/search"},
     "codecarbon": {"energy"},
     "pynvml": {"energy"},

@@ -106,7 +106,10 @@ def test_a_wrong_argument_is_named_in_one_line(network: Network, key: str) -> No
 def test_an_unknown_kind_names_the_known_ones() -> None:
     with pytest.raises(InputError, match="'mlp'"):
         build(Network("transformer9"))
-    assert set(KINDS) == {"mlp", "cnn", "resnet", "recurrent", "transformer"}
+    assert set(KINDS) == {
+        *("mlp", "cnn", "resnet", "recurrent", "transformer"),
+        *("mixture", "adjusted", "thresholded"),
+    }
 
 
 def test_a_giant_is_refused_before_it_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
 """Tiny rows of every kind with a pattern that a small network learns, and recipes for them."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from rai.train.loop import Moment, Watch
 
 Write = Callable[..., Path]
 
@@ -64,6 +68,36 @@ epochs = 12
 batch_size = 32
 learning_rate = 0.02
 """
+MADE_PRIVATE = {
+    "[network]": "public_columns = true\n[network]",
+    "epochs = 12\nbatch_size = 32\nlearning_rate = 0.02\n": """\
+optimizer = "sgd"
+learning_rate = 1.0
+[private]
+epsilon = 4.0
+delta = 1e-3
+sample_rate = 0.25
+steps = 40
+expected_batch = 80
+""",
+}
+
+
+class Stopper:
+    """Presses Ctrl-C at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, moment: Moment) -> None:
+        if moment.step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def stop_at() -> Callable[[int], Watch]:
+    """Something that watches a training, and presses Ctrl-C at the step given."""
+    return Stopper
 
 
 @pytest.fixture
@@ -76,14 +110,27 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipe_with(folder: Path) -> Write:
-    """Write a recipe into the folder of the table: another one whole, or the usual one with a text put in place."""
+    """Write a recipe into the folder of the table: another one whole, or the usual one with a text put in place.
 
-    def write(text: str = TABLE, **changed: str) -> Path:
+    What is `more` stands at its end.
+    """
+
+    def write(text: str = TABLE, *, more: str = "", **changed: str) -> Path:
         for old, new in changed.items():
             assert old in text
             text = text.replace(old, new)
-        (folder / "recipe.toml").write_text(text)
+        (folder / "recipe.toml").write_text(text + more)
         return folder / "recipe.toml"
+
+    return write
+
+
+@pytest.fixture
+def private_with(recipe_with: Write) -> Write:
+    """The same for the usual recipe with a promise; it ends with the table [private]."""
+
+    def write(*, more: str = "", **changed: str) -> Path:
+        return recipe_with(recipe_with(**MADE_PRIVATE).read_text(), more=more, **changed)
 
     return write
 

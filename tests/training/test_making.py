@@ -13,11 +13,10 @@ import torch
 from rai import intake
 from rai.card import read_card
 from rai.errors import InputError
-from rai.files import sha256
+from rai.files import ENDED, sha256
 from rai.ledger import read_ledger
 from rai.subject import Subject
 from rai.training import checkpoint_of, train
-from rai.training import workshop as shop
 
 FILES = {"model.pt", "model.toml", "ledger.json"}
 
@@ -140,7 +139,7 @@ def test_the_model_comes_last(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     whole = Path.replace
 
     def seen(self: Path, target: Path) -> Path:
-        if self.parent.name == shop.STAGING and Path(target).parent == folder:
+        if self.parent.name == ENDED and Path(target).parent == folder:
             moved.append(self.name)
         return whole(self, target)
 

@@ -1,7 +1,5 @@
 """A private recipe: what is promised, which holes are named, and that no row moves another one."""
 
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,33 +12,13 @@ from hypothesis import strategies as st
 
 from rai import intake
 from rai.ledger import Privacy, read_ledger
-from rai.train.loop import Moment
+from rai.train.loop import Watch
 from rai.train.settings import Private
 from rai.training import read_recipe, train
 from rai.training.describing import CLASSES, MEANS
 from rai.training.splitting import by_content, split
 from rai.training.workshop import workshop
 
-PRIVATE = """\
-name = "loans"
-positive = "yes"
-[data]
-train = "rows.csv"
-target = "repaid"
-sensitive = ["sex"]
-public_columns = true
-[network]
-arguments = { hidden = [8] }
-[fit]
-optimizer = "sgd"
-learning_rate = 1.0
-[private]
-epsilon = 4.0
-delta = 1e-3
-sample_rate = 0.25
-steps = 40
-expected_batch = 80
-"""
 DECLARED = """\
 classes = ["no", "yes"]
 task = "binary"
@@ -63,8 +41,8 @@ def promise_of(made_ledger: Path) -> Privacy:
     return found
 
 
-def test_the_promise_is_in_the_ledger_and_its_holes_are_named(recipe_with: Callable[..., Path]) -> None:
-    made = train(recipe_with(PRIVATE))
+def test_the_promise_is_in_the_ledger_and_its_holes_are_named(private_with: Callable[..., Path]) -> None:
+    made = train(private_with())
     promise = promise_of(made.ledger)
     assert 3.5 < promise.epsilon <= 4.0
     assert (promise.delta, promise.steps, promise.sample_rate, promise.unit) == (1e-3, 40, 0.25, "record")
@@ -75,40 +53,37 @@ def test_the_promise_is_in_the_ledger_and_its_holes_are_named(recipe_with: Calla
     assert np.mean(subject.predicted == subject.data.labels) > 0.7
 
 
-def test_numbers_that_the_recipe_declares_are_no_hole(recipe_with: Callable[..., Path], tmp_path: Path) -> None:
+def test_numbers_that_the_recipe_declares_are_no_hole(private_with: Callable[..., Path], tmp_path: Path) -> None:
     """They need no public_columns either, because nothing is read off the rows."""
-    path = recipe_with(PRIVATE.replace("public_columns = true\n", "").replace("[data]\n", DECLARED, 1))
+    path = private_with(**{"public_columns = true\n": "", "[data]\n": DECLARED})
     with workshop(read_recipe(path), path, tmp_path / "out") as ready:
         assert ready.read == ()
         assert [each.mean for each in ready.card.columns] == [50.0, 0.0]
 
 
-def test_runs_of_a_search_are_no_part_of_the_promise_and_that_is_said(recipe_with: Callable[..., Path]) -> None:
+def test_runs_of_a_search_are_no_part_of_the_promise_and_that_is_said(private_with: Callable[..., Path]) -> None:
     search = (
         '[search]\nmethod = "grid"\nobjectives = ["quality", "epsilon"]\nspace = { "private.epsilon" = [1.0, 4.0] }\n'
     )
-    made = train(recipe_with(PRIVATE + search))
+    made = train(private_with(more=search))
     runs = read_ledger(made.ledger).runs
     assert [run.epsilon for run in runs] == pytest.approx([1.0, 4.0], rel=0.1)
     total = sum(run.epsilon for run in runs if run.epsilon is not None)
     assert any("2 runs of tuning" in each and f"{total:.3g}" in each for each in promise_of(made.ledger).waived)
 
 
-def test_the_price_is_measured_against_a_twin_on_test_rows(recipe_with: Callable[..., Path]) -> None:
-    made = train(recipe_with(PRIVATE + "compare = true\n"))
+def test_the_price_is_measured_against_a_twin_on_test_rows(private_with: Callable[..., Path]) -> None:
+    made = train(private_with(more="compare = true\n"))
     compared = promise_of(made.ledger).compared
     assert any("sex" in name for name in compared)
 
 
-def test_an_interrupted_private_training_keeps_its_promise(recipe_with: Callable[..., Path]) -> None:
-    class Stopper:
-        def step(self, moment: Moment) -> None:
-            if moment.step == 20:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    path = recipe_with(PRIVATE)
+def test_an_interrupted_private_training_keeps_its_promise(
+    private_with: Callable[..., Path], stop_at: Callable[[int], Watch]
+) -> None:
+    path = private_with()
     with pytest.raises(KeyboardInterrupt):
-        train(path, watch=Stopper())
+        train(path, watch=stop_at(20))
     promise = promise_of(train(path, resume=True).ledger)
     assert promise.epsilon <= 4.0
     assert promise.steps >= 40

@@ -1,6 +1,5 @@
 """A training that was stopped, gently or not, goes on to the same weights; what it left is never mistaken."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import torch
 
 from rai.errors import InputError
 from rai.ledger import read_ledger
-from rai.train.loop import Moment
+from rai.train.loop import Watch
 from rai.training import checkpoint_of, train
 
 KILLED = """
@@ -31,17 +30,6 @@ train(Path(sys.argv[1]), watch=Reaper())
 """
 
 
-class Stopper:
-    """Presses Ctrl-C at a step."""
-
-    def __init__(self, step: int) -> None:
-        self.at = step
-
-    def step(self, moment: Moment) -> None:
-        if moment.step == self.at:
-            os.kill(os.getpid(), signal.SIGINT)
-
-
 def weights(model: Path) -> dict[str, torch.Tensor]:
     return dict(torch.load(model, weights_only=True))
 
@@ -51,10 +39,12 @@ def same(one: Path, other: Path) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_weights_come(folder: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_weights_come(
+    folder: Path, tmp_path: Path, stop_at: Callable[[int], Watch]
+) -> None:
     unbroken = train(folder / "recipe.toml", out=tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
-        train(folder / "recipe.toml", watch=Stopper(40))
+        train(folder / "recipe.toml", watch=stop_at(40))
     assert checkpoint_of(folder / "recipe.toml").exists()
     assert not (folder / "model.pt").exists()
     resumed = train(folder / "recipe.toml", resume=True)
@@ -78,16 +68,18 @@ def test_a_killed_training_goes_on_to_the_same_weights(folder: Path, tmp_path: P
     assert not (folder / ".training").exists()
 
 
-def test_a_stopped_training_is_not_silently_begun_anew(folder: Path) -> None:
+def test_a_stopped_training_is_not_silently_begun_anew(folder: Path, stop_at: Callable[[int], Watch]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(folder / "recipe.toml", watch=Stopper(40))
+        train(folder / "recipe.toml", watch=stop_at(40))
     with pytest.raises(InputError, match="--resume, or delete it"):
         train(folder / "recipe.toml")
 
 
-def test_changed_rows_and_changed_settings_are_not_gone_on_with(folder: Path, recipe_with: Callable[..., Path]) -> None:
+def test_changed_rows_and_changed_settings_are_not_gone_on_with(
+    folder: Path, recipe_with: Callable[..., Path], stop_at: Callable[[int], Watch]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(folder / "recipe.toml", watch=Stopper(40))
+        train(folder / "recipe.toml", watch=stop_at(40))
     with pytest.raises(InputError, match="learning_rate was 0.02"):
         train(recipe_with(**{"learning_rate = 0.02": "learning_rate = 0.03"}), resume=True)
     rows = (folder / "rows.csv").read_text()

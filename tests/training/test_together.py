@@ -18,30 +18,8 @@ from rai.training import train
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rai", "train")
 FILES = {"model.pt", "model.toml", "ledger.json", "rows_train.csv", "rows_test.csv", "rows.csv", "recipe.toml"}
-PLAIN = """\
-positive = "yes"
-[data]
-train = "rows.csv"
-target = "repaid"
-sensitive = ["sex"]
-public_columns = true
-[network]
-arguments = { hidden = [8] }
-[fit]
-epochs = 6
-batch_size = 32
-learning_rate = 0.02
-"""
-PRIVATE = """\
-[private]
-noise_multiplier = 1.1
-delta = 1e-3
-sample_rate = 0.25
-steps = 40
-expected_batch = 80
-gradients = "book_keeping"
-canaries = 10
-"""
+FEW = {"epochs = 12": "epochs = 6"}
+PLANTED = {"epsilon = 4.0": 'noise_multiplier = 1.1\ngradients = "book_keeping"\ncanaries = 10'}
 
 
 def two(recipe: Path) -> subprocess.CompletedProcess[str]:
@@ -71,7 +49,7 @@ def ledger_after(recipe: Path) -> Ledger:
 def test_two_processes_make_the_model_of_one(
     recipe_with: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    recipe = recipe_with(PLAIN)
+    recipe = recipe_with(**FEW)
     alone = train(recipe, out=tmp_path_factory.mktemp("alone"))
     ledger, whole = ledger_after(recipe), read_ledger(alone.ledger)
     assert [each.loss for each in ledger.epochs] == pytest.approx([each.loss for each in whole.epochs], abs=1e-5)
@@ -81,9 +59,9 @@ def test_two_processes_make_the_model_of_one(
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=1e-5)
 
 
-def test_two_processes_keep_the_promise_of_one(recipe_with: Callable[..., Path]) -> None:
+def test_two_processes_keep_the_promise_of_one(private_with: Callable[..., Path]) -> None:
     """One process draws all of the noise, and the ledger has the whole of it; both together look at every row."""
-    recipe = recipe_with(PLAIN.replace("learning_rate = 0.02", 'optimizer = "sgd"\nlearning_rate = 1.0') + PRIVATE)
+    recipe = private_with(**PLANTED)
     ledger = ledger_after(recipe)
     promise = ledger.privacy
     assert promise is not None
@@ -100,7 +78,7 @@ def test_two_processes_keep_the_promise_of_one(recipe_with: Callable[..., Path])
 
 def test_a_search_is_not_shared(recipe_with: Callable[..., Path]) -> None:
     """Both processes refuse it alike, before anything is written."""
-    recipe = recipe_with(PLAIN + '[search]\nspace = { "fit.learning_rate" = [0.01, 0.02] }\n')
+    recipe = recipe_with(more='[search]\nspace = { "fit.learning_rate" = [0.01, 0.02] }\n')
     done = two(recipe)
     assert done.returncode == 1
     assert "rai: search: is not shared among processes; start it without torchrun" in done.stderr

@@ -1,7 +1,5 @@
 """A training that begins with the weights of another: what is frozen stays, the head is new, and the file is named."""
 
-import os
-import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +10,7 @@ import torch
 from rai.errors import InputError
 from rai.files import sha256
 from rai.ledger import read_ledger
-from rai.train.loop import Moment
+from rai.train.loop import Watch
 from rai.training import train
 
 BEGUN = """\
@@ -173,16 +171,11 @@ def test_words_counted_anew_do_not_fit_weights_of_other_words(every_kind: dict[s
 
 
 def test_a_training_does_not_go_on_after_its_file_of_weights_was_changed(
-    folder: Path, recipe_with: Callable[..., Path]
+    folder: Path, recipe_with: Callable[..., Path], stop_at: Callable[[int], Watch]
 ) -> None:
-    class Stopper:
-        def step(self, moment: Moment) -> None:
-            if moment.step == 5:
-                os.kill(os.getpid(), signal.SIGINT)
-
     written(folder)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe_with(BEGUN), watch=Stopper())
+        train(recipe_with(BEGUN), watch=stop_at(5))
     written(folder, more={"2.bias": torch.zeros(1)})
     with pytest.raises(InputError, match="the file of the first weights was"):
         train(recipe_with(BEGUN), resume=True)

@@ -8,7 +8,10 @@ from rai.energy import break_even, cross_check, lifetime_grams
 from rai.evidence import Measurement
 from rai.ledger import Energy, Ledger
 
-NO_LEDGER = "no ledger lies beside the model: train with rai train, or place ledger.json beside the model"
+NO_LEDGER = (
+    "there is no ledger of its training: train with rai train, place ledger.json beside the model, or in Python pass "
+    "ledger="
+)
 NO_ENERGY = "the ledger holds no energy: train with a table [energy] in the recipe"
 NO_FLOPS = "the ledger does not say how many operations training took"
 EXPECTED = 1_000_000.0

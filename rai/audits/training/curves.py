@@ -4,19 +4,23 @@ import numpy as np
 
 from rai.audits._exhibits import line, number
 from rai.evidence import Curve, Evidence, Exhibit, Line, Text
-from rai.ledger import Epoch, Ledger
+from rai.ledger import NOISY_LOSSES, Epoch, Ledger
 from rai.subject import Ints
 
 MOST = 100
 """A curve has at most so many points."""
 UNNOISED = "The curves of a private training were taken from its rows without noise; they are covered by no promise."
+NOISY = (
+    "The training curve is noisy, and its noise is part of the promise; what was measured on other rows is not."
+)
 
 
 def evidence(ledger: Ledger) -> Evidence:
     """Curves of losses and epsilon, and what the monitor warned of."""
     shapes: tuple[Exhibit, ...] = (*_losses(ledger.epochs), *_budget(ledger.epochs), *_warned(ledger))
     private = ledger.privacy is not None and len(ledger.epochs) > 1
-    return Evidence((), shapes, caveats=(UNNOISED,) if private else ())
+    words = NOISY if NOISY_LOSSES in ledger.warnings else UNNOISED
+    return Evidence((), shapes, caveats=(words,) if private else ())
 
 
 def _losses(epochs: tuple[Epoch, ...]) -> tuple[Curve, ...]:

@@ -9,7 +9,7 @@ from rai.audits._exhibits import number
 from rai.audits.training.accounting import renyi_epsilon
 from rai.audits.training.rows import stated, trained_rows, unstated
 from rai.evidence import Evidence, Measurement, Text
-from rai.ledger import Ledger, Phase, Privacy
+from rai.ledger import NOISY_LOSSES, Ledger, Phase, Privacy
 
 NAMES = ("epsilon", "epsilon_recalculated", "epsilon_claimed_share", "delta", "delta_times_rows")
 NO_PRIVACY = "the ledger promises no differential privacy"
@@ -95,17 +95,20 @@ def _percent(share: float) -> str:
     return f"{min(100 * share, 99.9):.1f} %" if share < 0.999 else "more than 99.9 %"
 
 
-def _mechanism(privacy: Privacy) -> str:
-    phases = phases_of(privacy)
-    steps = " and ".join(
+def phases_in_words(privacy: Privacy) -> str:
+    """How many steps were taken, with which chance to be drawn and which noise, one phase after the other."""
+    return " and ".join(
         f"{each.steps:,} steps with a chance of {number(each.sample_rate)} to be drawn and noise of "
         f"{number(each.noise_multiplier)}"
-        for each in phases
+        for each in phases_of(privacy)
     )
+
+
+def _mechanism(privacy: Privacy) -> str:
     return (
-        f"It rests on {steps}. In each step units were drawn by {privacy.sampler} sampling, the gradient of each was "
-        f"scaled to a length of at most {number(privacy.max_grad_norm)}, and normal noise of so many times that length "
-        "was added to their sum."
+        f"It rests on {phases_in_words(privacy)}. In each step units were drawn by {privacy.sampler} sampling, the "
+        f"gradient of each was scaled to a length of at most {number(privacy.max_grad_norm)}, and normal noise of so "
+        "many times that length was added to their sum."
     )
 
 
@@ -115,11 +118,17 @@ def _left_out(ledger: Ledger, privacy: Privacy) -> Text:
 
 def _uncovered(ledger: Ledger, privacy: Privacy) -> Iterator[str]:
     yield (
-        "Losses and metrics written down while training, and whatever else was taken from the same rows without noise: "
-        "means, scales and categories of the card, and the figures of this report that rest on those rows."
+        "Whatever was taken from the same rows without noise: their number and their fingerprint, operations counted, "
+        "means, scales and categories of the card that were read off them, and the figures of this report that rest on "
+        "those rows."
     )
+    yield _losses(ledger)
     if any(each.validation_loss is not None for each in ledger.epochs):
         yield "Validation rows: they were looked at without noise after each epoch."
+    if any(each.metrics for each in ledger.epochs):
+        yield "Rows that metrics of the epochs were measured on: no noise was added to those."
+    if privacy.compared:
+        yield "What is told of the twin without privacy, and so the price of privacy: it was trained on the same rows."
     if not all(each.epsilon is not None for each in ledger.runs):
         yield "Other runs on the same rows that were made without privacy."
     yield "Runs that nobody wrote down."
@@ -130,6 +139,16 @@ def _uncovered(ledger: Ledger, privacy: Privacy) -> Iterator[str]:
     if privacy.canaries is not None:
         yield f"{_planted(privacy.canaries.included)} They are made up and stand for nobody."
     yield f"Rounding: {privacy.randomness}."
+
+
+def _losses(ledger: Ledger) -> str:
+    """Which losses are outside the promise: those of the epochs only where the ledger does not say they are noisy."""
+    shown = "Losses of training rows that were shown while training, or kept in its checkpoints."
+    if not ledger.epochs:
+        return shown
+    if NOISY_LOSSES in ledger.warnings:
+        return f"{shown} Those in the ledger are noisy means, and their noise is counted in the promise."
+    return f"{shown} Those in the ledger too: it does not say that noise was added to them."
 
 
 def _planted(included: tuple[bool, ...]) -> str:

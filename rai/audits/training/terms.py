@@ -1,6 +1,7 @@
 """What a promise of privacy rests on, what other accountants say of it, and what it cost."""
 
 from rai.audits._exhibits import number
+from rai.audits.training.promise import phases_in_words
 from rai.evidence import Evidence, Table
 from rai.ledger import Ledger, Privacy
 
@@ -27,6 +28,7 @@ def _terms(privacy: Privacy) -> Table:
         ("largest gradient norm (C)", number(privacy.max_grad_norm)),
         ("sample rate (q)", number(privacy.sample_rate)),
         ("steps", f"{privacy.steps:,}"),
+        *([("phases", phases_in_words(privacy))] if privacy.phases else []),
         ("expected batch", number(privacy.expected_batch)),
         ("sampler", privacy.sampler),
         ("accountant", privacy.accountant),

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from rai.errors import InputError
 
@@ -72,6 +71,7 @@ def noise_for(epsilon: float, delta: float, *, sample_rate: float, steps: int, b
     It is at most 0.1 % above the least such multiplier. Raises `InputError` where earlier steps have already spent the
     budget, or no multiplier up to a million is enough.
     """
+    from scipy.optimize import brentq
 
     def excess(logarithm: float) -> float:
         found = _pld((*before, Phase(exp(logarithm), sample_rate, steps)), delta, epsilon)

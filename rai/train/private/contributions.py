@@ -1,7 +1,7 @@
 """What one use of a layer adds to each row's gradient, in the form that is cheapest to measure, scale and add up."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +17,7 @@ def squared_lengths(rows: Tensor) -> Tensor:
     return torch.linalg.vecdot(rows, rows)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class PerRow:
+class PerRow(NamedTuple):
     """Each row's gradient held outright: `gradients` maps a parameter to (rows, *its shape)."""
 
     gradients: Mapping[Tensor, Tensor]
@@ -36,8 +35,7 @@ class PerRow:
         return self.gradients
 
 
-@dataclass(frozen=True)
-class Affine:
+class Affine(NamedTuple):
     """The weight and bias of y = W x + b, either of which may be missing or frozen."""
 
     weight: Tensor
@@ -48,8 +46,7 @@ class Affine:
         return learns(self.weight), learns(self.bias)
 
 
-@dataclass(frozen=True)
-class Outer:
+class Outer(NamedTuple):
     """One position a row: the weight's gradient is the outer product of gradient (rows, out) and input (rows, in).
 
     So its squared length is the product of both squared lengths, and the bias adds the gradient's own.
@@ -73,11 +70,11 @@ class Outer:
         """The sum over rows, each multiplied by its `scale` (rows,)."""
         weight, bias = self.affine.learning()
         found: dict[Tensor, Tensor] = {}
+        scaled = self.gradient.T * scale
         if weight:
-            scaled = self.gradient * scale[:, None]
-            found[self.affine.weight] = (scaled.T @ self.inputs).view_as(self.affine.weight)
+            found[self.affine.weight] = (scaled @ self.inputs).view_as(self.affine.weight)
         if bias and self.affine.bias is not None:
-            found[self.affine.bias] = scale @ self.gradient
+            found[self.affine.bias] = scaled.sum(1)
         return found
 
     def per_row(self) -> Mapping[Tensor, Tensor]:
@@ -85,8 +82,7 @@ class Outer:
         return positions(self.affine, self.inputs[:, None], self.gradient[:, None])
 
 
-@dataclass(frozen=True)
-class Ghost:
+class Ghost(NamedTuple):
     """Several positions a row, whose weight gradient is never held: ‖Σ gₜ aₜᵀ‖² = Σₛₜ (gₛ·gₜ)(aₛ·aₜ).
 
     `inputs` (rows, positions, in) and `gradient` (rows, positions, out). Source: Li et al. 2022 (arXiv:2110.05679).

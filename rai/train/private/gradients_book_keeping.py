@@ -55,14 +55,14 @@ def book_keeping(module: nn.Module, losses: Losses, batch: Batch, max_grad_norm:
     with followed(rules, tape):
         found = losses_of(answers(module, batch.inputs), losses, batch)
     parts = list(_contributions(found, tape.uses, learning))
-    norms = sum([part.squares() for part in parts], start=found.new_zeros(())).expand(len(found)).sqrt()
+    first, *others = [part.squares() for part in parts] or [torch.zeros_like(found)]
+    norms = sum(others, start=first).sqrt()
     scale = coefficients(norms, max_grad_norm)
-    sums = {known: added for part in parts for known, added in part.sums(scale).items()}
-    return ClippedSum(
-        {name: sums[each] if each in sums else torch.zeros_like(each) for name, each in learning.items()},
-        found.detach(),
-        norms,
-    )
+    sums: dict[Tensor, Tensor] = {}
+    for part in parts:
+        sums |= part.sums(scale)
+    whole = {name: sums[each] if each in sums else torch.zeros_like(each) for name, each in learning.items()}
+    return ClippedSum(whole, found.detach(), norms)
 
 
 def _learning(paths: Mapping[nn.Module, str]) -> tuple[dict[str, nn.Parameter], dict[nn.Module, Rule]]:
@@ -99,14 +99,15 @@ def _contributions(losses: Tensor, uses: Sequence[Use], learning: Mapping[str, n
     found = torch.autograd.grad(losses, asked, torch.ones_like(losses), allow_unused=True)
     _require_all_seen(found[len(edges) :], learning)
     gradients = iter(found[: len(edges)])
-    often = Counter(each for use in uses for each in use.parameters)
+    often = Counter(id(each) for use in uses for each in use.parameters)  # a tensor's own hash is slow
     shared: list[Contribution] = []
     for use in uses:
         told = [next(gradients) for _ in use.edges]
-        if all(each is None for each in told):
+        known = [each for each in told if each is not None]
+        if not known:
             continue
-        part = _contribution(use, told)
-        if any(often[each] > 1 for each in use.parameters):
+        part = use.contribution(*(known if len(known) == len(told) else _filled(told, known[0])))
+        if any(often[id(each)] > 1 for each in use.parameters):
             shared.append(part)
         else:
             yield part
@@ -114,9 +115,9 @@ def _contributions(losses: Tensor, uses: Sequence[Use], learning: Mapping[str, n
         yield _joined(shared)
 
 
-def _contribution(use: Use, told: Sequence[Tensor | None]) -> Contribution:
-    known = next(each for each in told if each is not None)
-    return use.contribution(*(torch.zeros_like(known) if each is None else each for each in told))
+def _filled(told: Sequence[Tensor | None], like: Tensor) -> list[Tensor]:
+    """Gradients with zeros where none was told."""
+    return [torch.zeros_like(like) if each is None else each for each in told]
 
 
 def _require_unchanged(uses: Sequence[Use]) -> None:

@@ -4,6 +4,7 @@ It is drawn from a generator of its own, never from torch's: a seed that makes a
 noise known, and noise that is known protects nobody.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,15 +24,16 @@ def gradient_multiplier(noise_multiplier: float) -> float:
     return float(noise_multiplier * np.sqrt(1 + LOSS_NOISE**-2))
 
 
-def normals(count: int, rng: np.random.Generator) -> Tensor:
-    """Return `count` independent standard normal numbers, float32, drawn in pairs by radius and angle.
+def normals(count: int, std: float, rng: np.random.Generator) -> Tensor:
+    """Return `count` independent normal numbers of deviation `std`, float32, drawn in pairs by radius and angle.
 
     Half the squared radius is exponential (Box and Muller 1958), drawn with an exact tail.
     """
     half = (count + 1) // 2
-    radius = np.sqrt(2 * rng.standard_exponential(half, dtype=np.float32))
+    radius = np.sqrt(rng.standard_exponential(half, dtype=np.float32))
+    radius *= math.sqrt(2) * std
     angle = rng.random(half, dtype=np.float32)
-    angle *= np.float32(2 * np.pi)
+    angle *= 2 * math.pi
     drawn = np.empty((2, half), dtype=np.float32)
     np.multiply(radius, np.cos(angle), out=drawn[0])
     np.multiply(radius, np.sin(angle, out=angle), out=drawn[1])
@@ -46,11 +48,11 @@ def add_noise(
     `std` is noise multiplier × largest norm of one unit. `expected_batch` is the public size of a batch, never that of
     the drawn one.
     """
-    flat = torch.cat([each.reshape(-1) for each in sums.values()])
-    flat.add_(normals(len(flat), rng).to(flat.device, flat.dtype), alpha=std).div_(expected_batch)
-    pieces = torch.split(flat, [each.numel() for each in sums.values()])
+    sizes = [each.numel() for each in sums.values()]
+    pieces = normals(sum(sizes), std / expected_batch, rng).split_with_sizes(sizes)
     both = zip(sums.items(), pieces, strict=True)
-    return {name: piece.view(each.shape).to(each.dtype) for (name, each), piece in both}
+    share = 1 / expected_batch
+    return {name: noise.view_as(each).to(each).add_(each, alpha=share) for (name, each), noise in both}
 
 
 def set_gradients(module: nn.Module, gradients: Mapping[str, Tensor]) -> None:

@@ -1,14 +1,12 @@
 """The promise as it was kept, in the words of the ledger."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 
-from rai.ledger import Canaries, Ledger, Privacy
+from rai.ledger import NOISY_LOSSES, Canaries, Ledger, Phase, Privacy
 from rai.train.private.accounting import spent
 from rai.train.private.budget import Budget
-
-LOSSES = "losses of training rows are noisy means, each row counting between -4 and 4, and are part of the promise"
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Kept:
 def with_privacy(ledger: Ledger, kept: Kept) -> Ledger:
     """Return the ledger with the promise, the versions of what computed it, and what it does not cover."""
     tools = {name: version(name) for name in ("dp-accounting", "opacus")}
-    told = (*ledger.warnings, LOSSES, *_phases(kept), *_price(kept))
+    told = (*ledger.warnings, NOISY_LOSSES, *_told(phases_of(kept)), *_price(kept))
     return replace(ledger, privacy=privacy_of(kept), versions={**ledger.versions, **tools}, warnings=told)
 
 
@@ -49,14 +47,20 @@ def privacy_of(kept: Kept) -> Privacy:
         waived=kept.waived,
         canaries=kept.canaries,
         compared=dict(kept.compared),
+        phases=phases_of(kept),
     )
 
 
-def _phases(kept: Kept) -> tuple[str, ...]:
+def phases_of(kept: Kept) -> tuple[Phase, ...]:
+    """The phases, where a run went on with another promise; none where noise and rate were the same all along."""
+    phases = [each for each in kept.budget.phases(kept.steps) if each.steps]
+    return tuple(Phase(**asdict(each)) for each in phases) if len(phases) > 1 else ()
+
+
+def _told(phases: tuple[Phase, ...]) -> tuple[str, ...]:
     """Where the noise or the rate changed on the way, all of it: the promise's own numbers are those of the last."""
-    phases = kept.budget.phases(kept.steps)
     told = [f"{e.steps} steps at noise {e.noise_multiplier:.4g} and rate {e.sample_rate:.4g}" for e in phases]
-    return (f"epsilon is that of several phases together: {'; '.join(told)}",) if len(phases) > 1 else ()
+    return (f"epsilon is that of several phases together: {'; '.join(told)}",) if phases else ()
 
 
 def _price(kept: Kept) -> tuple[str, ...]:

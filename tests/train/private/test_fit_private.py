@@ -12,14 +12,16 @@ import pytest
 import torch
 from torch import nn
 
+from rai.audits.training.accounting import renyi_epsilon
 from rai.errors import InputError
+from rai.ledger import NOISY_LOSSES, Phase
 from rai.subject import Data, Groups
 from rai.train.batches import Batch, Rows
 from rai.train.checkpoints import load
 from rai.train.loop import State
 from rai.train.losses import loss_of
 from rai.train.private import fit_private
-from rai.train.private.accounting import epsilon
+from rai.train.private.accounting import epsilon, spent
 from rai.train.private.budget import Budget, Charge
 from rai.train.private.canaries import candidates, planted, toss, with_canaries
 from rai.train.private.clipped_sum import ClippedSum
@@ -237,6 +239,7 @@ def test_a_finished_run_has_nothing_left_to_spend(tmp_path):
     again = fit_private(network(), rows(), private=PROMISE, settings=SGD, checkpoint=path, resume=True, watch=watch)
     assert watch.heard == []
     assert torch.equal(first.model.weight, again.model.weight)
+    assert first.ledger.privacy.phases == again.ledger.privacy.phases == ()
     assert first.ledger.privacy.epsilon == again.ledger.privacy.epsilon
 
 
@@ -261,6 +264,12 @@ def test_more_steps_get_the_noise_that_keeps_the_whole_budget(tmp_path):
     assert 1.98 < found.privacy.epsilon <= 2.0
     assert found.privacy.steps == 15
     assert any("several phases together: 5 steps at noise 8" in each for each in found.warnings)
+    assert NOISY_LOSSES in found.warnings
+    first, last = found.privacy.phases
+    assert first == Phase(8.0, 1.0, 5)
+    assert (last.noise_multiplier, last.sample_rate, last.steps) == (found.privacy.noise_multiplier, 1.0, 10)
+    assert spent(found.privacy.phases, 1e-5).value == pytest.approx(found.privacy.epsilon)
+    assert renyi_epsilon(found.privacy.phases, 1e-5) >= found.privacy.epsilon
     less = dataclasses.replace(more, epsilon=0.1, steps=20)
     with pytest.raises(InputError, match="the budget is spent"):
         fit_private(network(), rows(), private=less, settings=SGD, checkpoint=path, resume=True)
