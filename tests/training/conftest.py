@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rai import intake
+from rai.ledger import Ledger, read_ledger
+from rai.subject import Subject
 from rai.train.loop import Moment, Watch
+from rai.training.making import Made
+from rai.training.mitigating import Mitigated
 
 Write = Callable[..., Path]
 
@@ -21,6 +26,19 @@ def loans(rows: int = 400, seed: int = 0) -> pd.DataFrame:
     frame["sex"] = rng.choice(["f", "m"], rows)
     chance = 1 / (1 + np.exp(-((income - 50) / 3 + (years - 15) / 5)))
     frame["repaid"] = np.where(rng.random(rows) < chance, "yes", "no")
+    return frame
+
+
+def unequal_loans(folder: Path, rows: int = 600) -> pd.DataFrame:
+    """The loans again: one sex has less income and more often one of the jobs, and fewer of it pay back."""
+    rng = np.random.default_rng(3)
+    sex = rng.choice(["f", "m"], rows)
+    income = (rng.normal(50, 10, rows) - 12 * (sex == "f")).round(2)
+    frame = pd.DataFrame({"income": income, "years": rng.integers(0, 30, rows), "sex": sex})
+    frame["job"] = np.where(rng.random(rows) < np.where(sex == "f", 0.8, 0.2), "clerk", "cook")
+    chance = 1 / (1 + np.exp(-((income - 46) / 3 + (frame["years"] - 15) / 5)))
+    frame["repaid"] = np.where(rng.random(rows) < chance, "yes", "no")
+    frame.to_csv(folder / "rows.csv", index=False)
     return frame
 
 
@@ -136,6 +154,49 @@ def private_with(recipe_with: Write) -> Write:
 
 
 @pytest.fixture
+def fair_with(folder: Path, recipe_with: Write) -> Write:
+    """Write the usual recipe with a table [fair] at its end, for rows whose groups differ."""
+    unequal_loans(folder)
+    large = {"epochs = 12": "epochs = 10", "batch_size = 32": "batch_size = 120"}
+
+    def write(*lines: str, more: str = "", **changed: str) -> Path:
+        text = recipe_with(**large).read_text()
+        return recipe_with(text, more="\n".join(["[fair]", *lines, more]) + "\n", **changed)
+
+    return write
+
+
+@pytest.fixture
+def unequal() -> Callable[[Path], pd.DataFrame]:
+    """Write rows whose groups differ into a folder once more."""
+    return unequal_loans
+
+
+@pytest.fixture
+def subject_of() -> Callable[[Path], Subject]:
+    """What an audit makes of a model's files."""
+    return read_subject
+
+
+@pytest.fixture
+def ledger_of() -> Callable[[Made | Mitigated], Ledger]:
+    """The ledger beside a model."""
+    return lambda made: read_ledger(made.ledger)
+
+
+@pytest.fixture
+def gap() -> Callable[[Path], float]:
+    """The difference of the shares that are said yes to, on test rows."""
+
+    def difference(model: Path) -> float:
+        subject = read_subject(model)
+        rates = [subject.predicted[group.mask(i)].mean() for group in subject.data.groups.values() for i in range(2)]
+        return float(max(rates) - min(rates))
+
+    return difference
+
+
+@pytest.fixture
 def every_kind(tmp_path: Path) -> dict[str, Path]:
     """A recipe for each kind of rows, in a folder of its own."""
     kinds = {
@@ -152,6 +213,10 @@ def every_kind(tmp_path: Path) -> dict[str, Path]:
         write(tmp_path / name)
         (tmp_path / name / "recipe.toml").write_text(text)
     return {name: tmp_path / name / "recipe.toml" for name in kinds}
+
+
+def read_subject(model: Path) -> Subject:
+    return intake.from_files(model, intake.Choices()).subject
 
 
 def _recipe(rows: str, fit: str, more: str = "") -> str:

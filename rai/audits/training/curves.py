@@ -10,9 +10,7 @@ from rai.subject import Ints
 MOST = 100
 """A curve has at most so many points."""
 UNNOISED = "The curves of a private training were taken from its rows without noise; they are covered by no promise."
-NOISY = (
-    "The training curve is noisy, and its noise is part of the promise; what was measured on other rows is not."
-)
+NOISY = "The training curve is noisy, and its noise is part of the promise; what was measured on other rows is not."
 
 
 def evidence(ledger: Ledger) -> Evidence:
