@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test check bench
+.PHONY: setup demo test test-servers check bench
 
 setup: $(STAMP)
 
@@ -17,7 +17,10 @@ demo: $(STAMP)
 	$(BIN)/python -m examples.diabetes
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not servers"
+
+test-servers: $(STAMP)
+	$(BIN)/python -m pytest -m servers
 
 check: $(STAMP)
 	$(BIN)/ruff check .
