@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rai.errors import InputError
 from rai.ledger import Fingerprint
-from rai.subject import Data, Groups, Source
+from rai.subject import Data, Groups, Ints, Source
 from rai.train.losses import Task
 
 MEMORY = Source("in memory")
@@ -101,6 +101,11 @@ def steps_in(rows: int, size: int) -> int:
     return max(1, rows // size + (rows % size > (1 if rows > size else 0)))
 
 
+def order_of(rows: int, seed: int, epoch: int) -> Ints:
+    """Return the order in which an epoch, counted from 0, goes through all rows; it hangs on seed and epoch alone."""
+    return np.random.default_rng([seed, zlib.crc32(b"order of rows"), epoch]).permutation(rows)
+
+
 def shuffled(rows: int, size: int, seed: int) -> Callable[[int], Tensor]:
     """Return a sampler that goes through all rows once an epoch, in an order that hangs on seed and epoch alone.
 
@@ -110,8 +115,7 @@ def shuffled(rows: int, size: int, seed: int) -> Callable[[int], Tensor]:
 
     @lru_cache(maxsize=1)
     def order(epoch: int) -> Tensor:
-        drawn = np.random.default_rng([seed, zlib.crc32(b"order of rows"), epoch]).permutation(rows)
-        return torch.from_numpy(drawn)
+        return torch.from_numpy(order_of(rows, seed, epoch))
 
     def positions(step: int) -> Tensor:
         epoch, place = divmod(step, many)

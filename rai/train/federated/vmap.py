@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from rai.errors import InputError
-from rai.train.batches import Rows, shuffled, steps_in
+from rai.subject import Ints
+from rai.train.batches import Rows, order_of, steps_in
 from rai.train.federated.site import Task, Update, length, load, seed_of
 from rai.train.federated.vmap_checks import numbers_of, obstacle
 from rai.train.federated.vmap_stack import Stack, stacked
-from rai.train.loop import Sampler
 from rai.train.losses import loss_of
 from rai.train.optimisers import Rate, rate_of
 from rai.train.setup import forked, freeze
@@ -36,20 +36,20 @@ class Site:
     rows: Rows
     task: Task
 
-    @property
+    @cached_property
     def per_epoch(self) -> int:
         """How many steps one pass over the rows takes."""
         return steps_in(len(self.rows), self.task.fit.batch_size)
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """How many steps the site makes in the round."""
         return self.task.epochs * self.per_epoch
 
-    @cached_property
-    def sampler(self) -> Sampler:
-        """The positions of the rows of a step, as the site by itself would draw them."""
-        return shuffled(len(self.rows), self.task.fit.batch_size, seed_of(self.task))
+    def order(self) -> Ints:
+        """The positions of the rows of all passes, one after the other, as the site by itself would draw them."""
+        seed = seed_of(self.task)
+        return np.concatenate([order_of(len(self.rows), seed, epoch) for epoch in range(self.task.epochs)])
 
 
 def learned_together(
@@ -93,9 +93,10 @@ def _together(module: nn.Module, sites: Sequence[Site]) -> list[Update | InputEr
     first = sites[0]
     stack = stacked(module, loss_of(first.rows.task), first.task.fit, sites=len(sites), proximal=first.task.proximal)
     feed, rate = _Feed(sites), _rate(first)
+    steps = np.array([each.steps for each in sites])
     total, sound = torch.zeros(len(sites), dtype=torch.float64), torch.ones(len(sites), dtype=torch.bool)
     for step in range(first.steps):
-        active = sum(each.steps > step for each in sites)
+        active = int((steps > step).sum())
         stack.narrow(active)
         inputs, targets, counted = feed.batch(step, active)
         losses = stack.step(inputs, targets, counted, rate(step)).where(counted, 0.0)
@@ -117,25 +118,29 @@ def _lost(site: Site) -> InputError:
     return InputError("the loss is no number any more", where=f"training of site {site.task.site}", do=do)
 
 
-@dataclass
 class _Feed:
     """Hands out the batches of a step, (sites, rows, …), and which of their rows count."""
 
-    sites: Sequence[Site]
-
-    def __post_init__(self) -> None:
-        self.inputs = torch.cat([each.rows.inputs for each in self.sites])
-        self.targets = torch.cat([each.rows.targets for each in self.sites])
-        sizes = [len(each.rows) for each in self.sites]
-        self.starts = np.cumsum([0, *sizes[:-1]])
+    def __init__(self, sites: Sequence[Site]) -> None:
+        self.inputs = torch.cat([each.rows.inputs for each in sites])
+        self.targets = torch.cat([each.rows.targets for each in sites])
+        self.size = sites[0].task.fit.batch_size
+        self.rows = np.array([len(each.rows) for each in sites])
+        self.per_epoch = np.array([each.per_epoch for each in sites])
+        starts = np.cumsum(self.rows) - self.rows
+        orders = [each.order() + start for each, start in zip(sites, starts, strict=True)]
+        self.order = np.concatenate(orders)
+        lengths = np.array([len(each) for each in orders])
+        self.firsts = np.cumsum(lengths) - lengths
 
     def batch(self, step: int, active: int) -> tuple[Tensor, Tensor, Tensor]:
-        drawn = [each.sampler(step).numpy() for each in self.sites[:active]]
-        sizes = np.array([len(each) for each in drawn])
-        counted = np.arange(sizes.max()) < sizes[:, None]
-        places = np.zeros(counted.shape, dtype=np.int64)
-        places[counted] = np.concatenate(drawn)
-        index = torch.from_numpy(places + self.starts[:active, None])
+        rows, per_epoch = self.rows[:active], self.per_epoch[:active]
+        epoch, place = np.divmod(step, per_epoch)
+        first = self.firsts[:active] + epoch * rows + place * self.size
+        sizes = np.where(place == per_epoch - 1, rows - place * self.size, self.size)[:, None]
+        along = np.arange(sizes.max())
+        counted = along < sizes
+        index = torch.from_numpy(self.order[first[:, None] + np.where(counted, along, 0)])
         return self.inputs[index], self.targets[index], torch.from_numpy(counted)
 
 
