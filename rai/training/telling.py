@@ -4,6 +4,10 @@ from collections.abc import Iterator
 
 from rai.ledger import Federation, Ledger
 
+MOST_SITES = 12
+FEW = 3
+"""So many sites are told one by one; of more, those few where the model is worth least."""
+
 
 def told(ledger: Ledger) -> tuple[str, ...]:
     """Rows and epochs, sites, the promises where there are any, energy, and every warning."""
@@ -42,6 +46,24 @@ def _sites(federation: Federation) -> Iterator[str]:
         if left_out:
             number, reason = left_out[0]
             yield f"left out: {site.name} in {len(left_out)} of {len(replies)} rounds; in round {number}: {reason}"
+    yield from _each(federation)
+
+
+def _each(federation: Federation) -> Iterator[str]:
+    """What the model is worth at each site, or where there are many at those where it is worth least."""
+    seen = federation.rounds[-1].replies if federation.rounds else {}
+    measured = [each for each in federation.sites if each.name in seen and seen[each.name].accuracy is not None]
+    shown = measured
+    if len(measured) > MOST_SITES:
+        shown = sorted(measured, key=lambda each: seen[each.name].accuracy or 0.0)[:FEW]
+        yield f"the {FEW} sites of {len(measured)} where the model is worth least:"
+    decides = any(site.classes for site in federation.sites)
+    for site in shown:
+        reply = seen[site.name]
+        alone = "" if site.alone is None else f"; {site.alone:.3g} when trained alone"
+        spent = "" if site.epsilon is None else f"; ε {site.epsilon:.3g}"
+        worth = f"{'accuracy' if decides else 'r2'} {reply.accuracy:.3g} on {reply.held_out:,} rows held back"
+        yield f"{site.name}: learned from {reply.examples:,} rows; {worth}{alone}{spent}"
 
 
 def _promised(ledger: Ledger) -> Iterator[str]:
