@@ -1,4 +1,4 @@
-"""Small trainings that run alone or as one of several processes; `torchrun` starts this file as a script."""
+"""Small trainings that run alone or as one of several processes, each of which runs this file as a script."""
 
 import sys
 from collections.abc import Callable

@@ -1,9 +1,8 @@
 """Several processes end where one alone would: plain and private, to 1e-6, in every parameter."""
 
-import os
 import runpy
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +30,16 @@ def alone() -> Any:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """What each of two processes has in the end."""
+def both(alone: Any, in_two_processes: Callable[..., list[int]], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What each of two processes has in the end; they begin with what `alone` has loaded."""
     folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*command, str(WORKER), str(folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    first, second = (torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1))
-    return first, second
+
+    def script(_rank: int) -> None:
+        sys.argv = [str(WORKER), str(folder)]
+        runpy.run_path(str(WORKER), run_name="__main__")
+
+    assert in_two_processes(script) == [0, 0]
+    return tuple(torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1))
 
 
 def furthest(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:

@@ -1,9 +1,9 @@
 """A training that was stopped, gently or not, goes on to the same weights; what it left is never mistaken."""
 
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,23 +11,26 @@ import torch
 
 from rai.errors import InputError
 from rai.ledger import read_ledger
-from rai.train.loop import Watch
+from rai.train import fitting
+from rai.train.loop import Moment, Watch
 from rai.training import checkpoint_of, train
 
-KILLED = """
-import functools, os, signal, sys
-from pathlib import Path
-from rai.train import fitting
-fitting.Keeper = functools.partial(fitting.Keeper, every=0.0)
-from rai.training import train
 
 class Reaper:
-    def step(self, moment):
-        if moment.step == {step}:
+    """Ends its own process at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, moment: Moment) -> None:
+        if moment.step == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-train(Path(sys.argv[1]), watch=Reaper())
-"""
+
+def killed(recipe: Path, step: int) -> None:
+    """Train with a checkpoint after every step, and be killed; in a process of its own."""
+    fitting.Keeper = partial(fitting.Keeper, every=0.0)  # type: ignore[assignment, misc]
+    train(recipe, watch=Reaper(step))
 
 
 def weights(model: Path) -> dict[str, torch.Tensor]:
@@ -55,10 +58,11 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_the_same_weights_come(
 
 
 @pytest.mark.parametrize("step", [1, 33])
-def test_a_killed_training_goes_on_to_the_same_weights(folder: Path, tmp_path: Path, step: int) -> None:
+def test_a_killed_training_goes_on_to_the_same_weights(
+    folder: Path, tmp_path: Path, in_processes: Callable[..., list[int]], step: int
+) -> None:
     unbroken = train(folder / "recipe.toml", out=tmp_path / "unbroken")
-    ended = subprocess.run([sys.executable, "-c", KILLED.format(step=step), folder / "recipe.toml"], check=False)
-    assert ended.returncode == -signal.SIGKILL
+    assert in_processes(lambda: killed(folder / "recipe.toml", step)) == [-signal.SIGKILL]
     if step > 1:
         assert same(unbroken.model, train(folder / "recipe.toml", resume=True).model)
     else:

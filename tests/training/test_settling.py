@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,21 +21,19 @@ from rai.training import workshop as shop
 WIDER = {"hidden = [8]": "hidden = [6, 6]"}
 FILES = {"ledger.json", "model.pt", "model.toml", "rows_test.csv", "rows_train.csv"}
 RENAMES = range(1, 2 + len(FILES))
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from rai.training import train
 
-whole = os.replace
 
-def replace(source, target):
-    if Path(target).name == {name!r} and Path(source).parent.name == {waiting!r}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    whole(source, target)
+def killed_before(recipe: Path, name: str) -> None:
+    """Train, and be killed before the file of this name is put in its place; in a process of its own."""
+    whole = os.replace
 
-os.replace = replace
-train(Path(sys.argv[1]))
-"""
+    def replace(source: Any, target: Any) -> None:
+        if Path(target).name == name and Path(source).parent.name == ENDED:
+            os.kill(os.getpid(), signal.SIGKILL)
+        whole(source, target)
+
+    os.replace = replace
+    train(recipe)
 
 
 class Kill(BaseException):
@@ -120,11 +116,11 @@ def test_killed_at_any_renaming_it_is_the_old_set_or_refused_and_then_the_new_on
 
 
 @pytest.mark.parametrize("name", ["ledger.json", "model.pt"])
-def test_a_process_that_is_killed_for_good_is_settled_without_training_again(folder: Path, name: str) -> None:
+def test_a_process_that_is_killed_for_good_is_settled_without_training_again(
+    folder: Path, in_processes: Callable[..., list[int]], name: str
+) -> None:
     """The first model in its folder: there is none to audit, and that is said in the same words."""
-    script = KILLED.format(name=name, waiting=ENDED)
-    ended = subprocess.run([sys.executable, "-c", script, folder / "recipe.toml"], check=False)
-    assert ended.returncode == -signal.SIGKILL
+    assert in_processes(lambda: killed_before(folder / "recipe.toml", name)) == [-signal.SIGKILL]
     waiting = sha256(folder / ENDED / "model.pt")
     with pytest.raises(InputError, match="run rai train RECIPE --resume again"):
         subject_of(folder / "model.pt")

@@ -9,6 +9,7 @@ out: it says less than is spent.
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.metadata import version
 from math import exp, isfinite, log
 from types import MappingProxyType
@@ -126,6 +127,7 @@ def _events(phases: Iterable[Phase]) -> Any:
     )
 
 
+@lru_cache(maxsize=256)
 def _pld(phases: tuple[Phase, ...], delta: float, near: float) -> float:
     """PLD's epsilon, told apart as finely as one that is `near` needs."""
     from dp_accounting.pld import PLDAccountant
