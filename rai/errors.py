@@ -18,11 +18,13 @@ def plain(text: object) -> str:
 class InputError(ValueError):
     """Something handed to rai is wrong. Its text is one line: where, what, what was expected, what to do.
 
-    The command line prints it and exits with code 2; nothing is written and nothing is lost.
+    The command line prints it and exits with code 2; nothing is written and nothing is lost. The text may quote a cell
+    or a file's place; `outward` says the same without, for those who must not see the rows, and is "" where nobody has.
     """
 
-    def __init__(self, what: str, *, where: object = "", expected: str = "", do: str = "") -> None:
+    def __init__(self, what: str, *, where: object = "", expected: str = "", do: str = "", outward: str = "") -> None:
         parts = [f"{where}: {what}" if str(where) else what]
         parts += [f"expected {expected}"] if expected else []
         parts += [do] if do else []
         super().__init__(plain("; ".join(parts)))
+        self.outward = plain(outward)

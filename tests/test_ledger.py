@@ -26,6 +26,7 @@ from rai.ledger import (
     seal_of,
     write_ledger,
 )
+from rai.sealed import sealed
 
 MODEL = "5e" * 32
 PRIVACY = Privacy(
@@ -67,12 +68,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def resealed(path: Path, **changes: Any) -> Path:
     """The same file with other values, sealed as a forger or a later version of rai would."""
-    from rai.ledger.file import _text
-
     content = {**json.loads(path.read_text()), **changes}
     del content["seal"]
     other = path.with_name("resealed.json")
-    other.write_text(_text(dict(sorted(content.items()))))
+    other.write_text(sealed(dict(sorted(content.items()))))
     return other
 
 

@@ -26,12 +26,13 @@ from examples.income.__main__ import Split, from_folder, from_openml
 from examples.shared import audit, train_by
 from rai.card import read_card
 from rai.data import load
-from rai.ledger import Ledger, Mitigation, Run, Trial, read_ledger, write_ledger
+from rai.ledger import Ledger, Mitigation, Trial, read_ledger, write_ledger
+from rai.train.fair.choice import chosen
 from rai.train.fair.points import Point
 from rai.train.on_disk import fresh
 from rai.train.splits import split, strata
 from rai.training.recipe import read_recipe
-from rai.training.strengths import MEASURED
+from rai.training.strengths import MEASURED, run_of
 
 SEEDS, HELD = 5, 0.25
 """How many seeds each point is tried with, and the share of training rows that points are measured on."""
@@ -117,13 +118,6 @@ def _tell(done: int, of: int, trial: Trial) -> None:
     )
 
 
-def chosen(curve: rai.Frontier, at_most: float) -> Point:
-    """The most accurate point whose gap is small enough; without any the one with the smallest gap."""
-    mitigated = rai.Frontier(tuple(each for each in curve.trials if each.method != "none"), curve.criterion)
-    smallest = min(mitigated.points, key=lambda each: each.values[curve.gap].value or 0.0)
-    return mitigated.best(at_most) or smallest
-
-
 def trained(recipe: Path, curve: rai.Frontier, point: Point) -> Path:
     """Train as the recipe says with the chosen method and strength, and let the ledger tell of all that was tried."""
     text = recipe.read_text(encoding="utf-8")
@@ -138,9 +132,7 @@ def trained(recipe: Path, curve: rai.Frontier, point: Point) -> Path:
 def entered(ledger: Ledger, curve: rai.Frontier) -> Ledger:
     """The ledger with every trial: tuning looked at the same rows, and the best of many flatters itself."""
     told = ledger.mitigation or Mitigation(curve.criterion, (), "", 0.0)
-    runs = tuple(
-        Run({"method": each.method, "strength": each.strength, "seed": each.seed}, each.values) for each in curve.trials
-    )
+    runs = tuple(map(run_of, curve.trials))
     best = f"the method and its strength are the best of {len(curve.points) - 1} on rows held back"
     mitigation = replace(told, trials=curve.to_trials(), measured_on=MEASURED)
     return replace(ledger, mitigation=mitigation, runs=(*ledger.runs, *runs), warnings=(*ledger.warnings, best))
@@ -158,7 +150,7 @@ def main() -> None:
     out = asked.out or Path(case.report)
     recipe = prepare(rows(asked.raw, small=asked.small), case, asked.folder or Path(case.folder))
     curve = tried(before(recipe), recipe, case)
-    point = chosen(curve, case.at_most)
+    point = chosen(curve, case.at_most).point
     print(curve, f"chosen: {point.label}", sep="\n")
     code = audit(trained(recipe, curve, point), out, "--format", "html,json,md")
     print(f"\nThe report: {(out / 'report.html').resolve()}  (rai's exit code: {code})")

@@ -3,7 +3,7 @@
 Data: UCI Adult as in `examples.income`, with `--raw FOLDER` from a local copy, else from OpenML. The training rows are
 dealt out to 50 sites by Dirichlet shares of each label, so that some sites hold few high incomes and others many. All
 of it is simulated in one process by `rai train`; the report says whom the common model serves worse, and who would do
-better with a model of its own rows alone.
+better with a model of its own rows alone. Then it is tried what dishonest sites would cost.
 """
 
 import argparse

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from rai.evidence import SMALLEST_CELL, Evidence, Measurement
-from rai.stats.estimates import Estimate, Gap
-from rai.subject import UNKNOWN, Bools, Groups, Ints
+from rai.stats.estimates import Estimate, Gap, undefined_gap
+from rai.stats.means import mean_gap
+from rai.subject import UNKNOWN, Bools, Floats, Groups, Ints
 
 SUPPRESSED = f"fewer than {SMALLEST_CELL} rows: suppressed"
 COUNTED = "counted in the rows at hand; no sampling error"
@@ -103,6 +104,15 @@ def large_enough(groups: Groups, *, among: Bools | None = None, least: int = SMA
     counts = Groups(groups.name, groups.levels, codes).counts
     kept = np.flatnonzero(counts >= least)
     return Groups(groups.name, tuple(groups.levels[level] for level in kept), _renumbered(codes, kept))
+
+
+def group_gap(values: Floats, groups: Groups, rng: np.random.Generator) -> Gap:
+    """How far apart the groups' means of `values` (rows,) are; groups too small to be shown are left out."""
+    large = large_enough(groups)
+    known = large.codes >= 0
+    if len(large.levels) < 2:
+        return undefined_gap(f"fewer than two groups of {SMALLEST_CELL} rows or more", int(known.sum()))
+    return mean_gap(values[known], large.codes[known], len(large.levels), rng, names=large.levels)
 
 
 def left_out(groups: Groups) -> tuple[str, ...]:

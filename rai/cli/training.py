@@ -21,10 +21,15 @@ INTERRUPTED = 3
 @click.option(
     "--runtime",
     type=click.Choice(("local", "ray", "deployment")),
-    help="How the sites of [federated] run: local in this process, deployment on Flower's servers on this machine "
-    "(default: the recipe's).",
+    help="How the sites of [federated] run: local in this process, ray in Flower's simulation on Ray, deployment on "
+    "Flower's servers on this machine (default: the recipe's).",
 )
 @click.option("--superlink", help="HOST:PORT of a running SuperLink whose sites train (with --runtime deployment).")
+@click.option(
+    "--stress",
+    is_flag=True,
+    help="Then try attacks of some sites of [federated], in trainings of their own (see [federated.stress]).",
+)
 @click.option("--resume", is_flag=True, help="Go on where an interrupted training stopped.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
 def train(recipe: Path, *, quiet: bool, **given: Any) -> None:
@@ -48,7 +53,8 @@ def train(recipe: Path, *, quiet: bool, **given: Any) -> None:
             click.echo(line)
         for path in (made.model, made.card, made.ledger):
             click.echo(path)
-        click.echo(f"now: rai audit {shlex.quote(str(made.model))}")
+        more = "" if made.tested else " --data FILE, which names rows that no site learned from"
+        click.echo(f"now: rai audit {shlex.quote(str(made.model))}{more}")
 
 
 def _interrupted(recipe: Path, out: Path | None, seed: int | None) -> NoReturn:

@@ -165,7 +165,8 @@ class Cells:
         row, more = int(np.argmax(bad)), int(np.count_nonzero(bad)) - 1
         said = f"{show(self.text(row))} {what}" if cell else what
         line = f"{self.place}, data row {row + 1} (the first is 1): {said}{and_more(more)}"
-        raise InputError(line, where=self.where, expected=expected, do=do)
+        outward = f"{self.place}: {'a cell ' if cell else ''}{what}"
+        raise InputError(line, where=self.where, expected=expected, do=do, outward=outward)
 
     def complain(self, what: str, *, expected: str = "", do: str = "") -> NoReturn:
         """Raise `InputError` about the column as a whole."""

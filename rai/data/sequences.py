@@ -14,7 +14,7 @@ from rai.data.cells import Cells, Int64, Raw, show
 from rai.data.found import Found
 from rai.data.views import sequence_data
 from rai.errors import InputError
-from rai.subject import Floats, Ints
+from rai.subject import Bools, Floats, Ints
 
 ID, STEP, VALUES, LENGTHS = "id", "step", "values", "lengths"
 MEND = "fill the gap, or leave the row out"
@@ -49,7 +49,11 @@ def _archive(path: Path, given: SequenceInput, wanted: Mapping[str, str]) -> Fou
 
 def ends(values: Floats) -> Ints:
     """How many steps each sequence has before nothing but NaN follows, (rows,)."""
-    there = np.asarray(~np.isnan(values).all(axis=2))
+    return lengths_where(np.asarray(~np.isnan(values).all(axis=2)))
+
+
+def lengths_where(there: Bools) -> Ints:
+    """How many places each row has up to the last that is `there` (rows, places), (rows,)."""
     return np.asarray((there.shape[1] - np.argmax(there[:, ::-1], axis=1)) * there.any(axis=1))
 
 

@@ -109,4 +109,5 @@ def lacks(name: str, asks: str, names: Sequence[str], where: str) -> InputError:
     """Say that a column is not in the file, what asked for it, and which names come nearest."""
     near = difflib.get_close_matches(name[:COMPARED], [each[:COMPARED] for each in names], n=3, cutoff=0.5)
     known = f"nearest: {listed(near)}" if near else f"columns: {listed(names)}"
-    return InputError(f"no column {show(name)}, named by {asks}; {known}", where=where)
+    what = f"no column {show(name)}, named by {asks}"
+    return InputError(f"{what}; {known}", where=where, outward=what)

@@ -1,7 +1,6 @@
 """The processor's part: its own energy counters where they can be read, else CPU seconds times watts."""
 
 import os
-import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,14 @@ COUNTED = 0.05
 
 
 def cpu_seconds() -> float:
-    """CPU seconds of this process and of its ended children so far, user and system, all threads."""
+    """CPU seconds of this process and of its ended children so far, user and system, all threads.
+
+    On Windows, which keeps no such account of children, of this process alone.
+    """
+    try:
+        import resource
+    except ImportError:
+        return time.process_time()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

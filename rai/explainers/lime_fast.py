@@ -10,7 +10,7 @@ from rai.errors import InputError
 from rai.explainers.attribution import Attribution
 from rai.explainers.designs import Shares
 from rai.explainers.games import Game
-from rai.explainers.lime_space import Space, space_of
+from rai.explainers.lime_space import NOTE, TABLE_NOTE, Space, space_of
 from rai.explainers.options import chosen
 from rai.explainers.parts import solved
 from rai.explainers.questions import Question, named
@@ -24,8 +24,6 @@ MOST_HIDDEN = 2_500
 TOP = 5
 SURE = 1.96
 COSINE_WIDTH = 0.25
-NOTE = "weights of a local linear model; they do not add up to the score"
-TABLE_NOTE = "weights of a local linear model, for a number per standard deviation; they do not add up to the score"
 
 
 @dataclass(frozen=True)

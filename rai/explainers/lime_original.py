@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 from rai.explainers.attribution import Attribution
 from rai.explainers.designs import Shares
 from rai.explainers.games import Game
-from rai.explainers.lime_space import Space, space_of
+from rai.explainers.lime_space import NOTE, TABLE_NOTE, Space, space_of
 from rai.explainers.options import chosen
 from rai.explainers.parts import solved
 from rai.explainers.questions import Question, named
 from rai.subject import Floats
 
-NOTE = "weights of a local linear model; they do not add up to the score"
-TABLE_NOTE = "weights of a local linear model, for a number per standard deviation; they do not add up to the score"
 TABLE_SAMPLES = TEXT_SAMPLES = 5000
 IMAGE_SAMPLES = 1000
 BATCH = 4096

@@ -15,6 +15,8 @@ from rai.explainers.questions import Question
 from rai.subject import Bools, Floats
 
 Numbers = NDArray[np.float64]
+NOTE = "weights of a local linear model; they do not add up to the score"
+TABLE_NOTE = "weights of a local linear model, for a number per standard deviation; they do not add up to the score"
 
 
 @dataclass(frozen=True)

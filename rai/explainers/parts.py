@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rai.data import mixer
+from rai.data.sequences import ends, lengths_where
 from rai.errors import InputError
 from rai.explainers.attribution import Attribution
 from rai.explainers.designs import Shares
@@ -48,10 +49,8 @@ def parts(question: Question) -> Iterator[Part]:
 def lengths_of(data: Data) -> Ints:
     """How many steps or tokens each row has before its padding, (rows,)."""
     if data.kind == "sequence":
-        there = ~np.isnan(data.inputs).all(axis=2)
-    else:
-        there = np.asarray(data.inputs != vocabulary_of(data).pad)
-    return np.asarray((there.shape[1] - np.argmax(there[:, ::-1], axis=1)) * there.any(axis=1))
+        return ends(data.inputs)
+    return lengths_where(np.asarray(data.inputs != vocabulary_of(data).pad))
 
 
 def _alike(data: Data, rows: Ints, length: int) -> list[Ints]:

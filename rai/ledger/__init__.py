@@ -5,6 +5,7 @@ parameters are those of the run that made the model; `seal` is the SHA-256 of al
 """
 
 from rai.ledger.file import ledger_of, read_ledger, require_match, seal_of, write_ledger
+from rai.ledger.stress import StressRun, StressTest
 from rai.ledger.types import (
     NOISY_LOSSES,
     Canaries,
@@ -38,6 +39,8 @@ __all__ = [
     "Round",
     "Run",
     "Site",
+    "StressRun",
+    "StressTest",
     "Trial",
     "ledger_of",
     "read_ledger",

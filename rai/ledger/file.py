@@ -1,8 +1,6 @@
 """The ledger's file: sealed when it is written, so that a changed byte shows when it is read."""
 
-import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from rai.card import parse
 from rai.errors import InputError
 from rai.files import require_file, write_atomic
 from rai.ledger.types import VERSION, Ledger
+from rai.sealed import digest_of, read_sealed, sealed
 
 LARGEST = 64 << 20
 ADAPTER: TypeAdapter[Ledger] = TypeAdapter(Ledger)
@@ -19,12 +18,12 @@ ADAPTER: TypeAdapter[Ledger] = TypeAdapter(Ledger)
 
 def seal_of(ledger: Ledger) -> str:
     """The SHA-256 that binds everything the ledger says; it stands at the end of its file."""
-    return _seal(_content(ledger, Path("ledger")))
+    return digest_of(_content(ledger, Path("ledger")))
 
 
 def write_ledger(ledger: Ledger, path: Path) -> None:
     """Write a ledger whole or not at all; raise `InputError` for a number that is not finite or a wrong value."""
-    write_atomic(path, _text(_content(ledger, path)))
+    write_atomic(path, sealed(_content(ledger, path)))
 
 
 def read_ledger(path: Path) -> Ledger:
@@ -36,7 +35,7 @@ def read_ledger(path: Path) -> Ledger:
     require_file(path, do="train a model with: rai train RECIPE")
     if path.stat().st_size > LARGEST:
         raise InputError("larger than 64 MiB", where=path, expected="a ledger.json written by rai train")
-    content = _unaltered(path)
+    content = read_sealed(path, do="put the original back, or train the model again")
     if content.get("version") != VERSION:
         raise InputError(f"key version is {content.get('version')!r}", where=path, expected=f"{VERSION}")
     return parse(Ledger, content, path)
@@ -68,25 +67,6 @@ def ledger_of(model: Path, model_sha256: str) -> Ledger | None:
     return ledger
 
 
-def _unaltered(path: Path) -> dict[str, Any]:
-    """The content without its seal, when the file is byte for byte what was written."""
-    changed = InputError(
-        "its seal does not match: it was changed or cut short after it was written",
-        where=path,
-        do="put the original back, or train the model again",
-    )
-    written = path.read_bytes()
-    try:
-        content = json.loads(written)
-        content.pop("seal")
-        again = _text(content).encode()
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
-        raise changed from None
-    if again != written:
-        raise changed
-    return dict(content)
-
-
 def _content(ledger: Ledger, path: Path) -> dict[str, Any]:
     """The ledger as dictionaries, lists, text and numbers, every value checked, with keys in order."""
     checked = parse(Ledger, _values(ledger), path)
@@ -100,13 +80,3 @@ def _values(ledger: Ledger) -> Any:
 def _plain(value: Any) -> object:
     """A number of numpy as a number of Python; anything else by its name."""
     return value.item() if hasattr(value, "item") else str(value)
-
-
-def _text(content: Mapping[str, Any]) -> str:
-    """The file: ASCII, one key a line so that a person can read it, the seal last."""
-    return json.dumps({**content, "seal": _seal(content)}, indent=1) + "\n"
-
-
-def _seal(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rai.card import STRICT
+from rai.ledger.stress import StressTest
 
 VERSION: Literal[1] = 1
 NOISY_LOSSES = (
@@ -243,7 +244,8 @@ class Federation:
 
     `privacy` of the ledger is the promise of each site to its rows, the largest epsilon over sites; `client_privacy` is
     that of the server to each site as a whole. `unnoised` names what left the sites without noise. `bundle` holds the
-    SHA-256 of each file that was sent to sites.
+    SHA-256 of each file that was sent to sites. `stress` is what the model was worth to honest sites, by strategy and
+    then by attack ("none" without one), in the trainings that `stress_test` tells of: accuracy, for regression r2.
     """
 
     __pydantic_config__ = STRICT
@@ -259,6 +261,7 @@ class Federation:
     unnoised: tuple[str, ...] = ()
     bundle: Mapping[str, str] = field(default_factory=dict)
     stress: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    stress_test: StressTest | None = None
 
 
 @dataclass(frozen=True)

@@ -113,9 +113,14 @@ def interval(found: Measurement | None, rule: Rule | None = None) -> str:
 
 def about(facet: Mapping[str, str]) -> str:
     """What a measurement is about: {"attribute": "sex", "group": "Female"} becomes "sex: Female"."""
-    rest = [f"{key} {value}" for key, value in facet.items() if key not in {"attribute", "group"}]
+    rest = [_with_key(key, value) for key, value in facet.items() if key not in {"attribute", "group"}]
     named = ": ".join(facet[key] for key in ("attribute", "group") if key in facet)
     return ", ".join([named, *rest] if named else rest)
+
+
+def _with_key(key: str, value: str) -> str:
+    """A site that is called "site 09" is not told as "site site 09"."""
+    return value if value.startswith(f"{key} ") else f"{key} {value}"
 
 
 def titled(finding: Finding) -> str:

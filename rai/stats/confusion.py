@@ -120,18 +120,8 @@ def confusion_matrix(actual: Ints, predicted: Ints, classes: int) -> Ints:
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 
-def class_precision(cells: Cells) -> Floats:
-    """Precision of each class, (..., classes), from flattened matrices (..., classes²); NaN if never predicted."""
-    return quotient(_hits(cells), _square(cells).sum(axis=-2))
-
-
-def class_recall(cells: Cells) -> Floats:
-    """Recall of each class, (..., classes), from flattened matrices (..., classes²); NaN if it never occurs."""
-    return quotient(_hits(cells), _square(cells).sum(axis=-1))
-
-
 def class_f1(cells: Cells) -> Floats:
-    """F1 of each class, (..., classes), from flattened matrices; NaN if it neither occurs nor is predicted."""
+    """F1 of each class, (..., classes), from flattened matrices (..., classes²); NaN if never there nor predicted."""
     square = _square(cells)
     return quotient(2 * _hits(cells), square.sum(axis=-1) + square.sum(axis=-2))
 

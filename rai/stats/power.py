@@ -1,4 +1,4 @@
-"""How large must a difference be, or how many rows are needed, for these data to show it?"""
+"""How large must a difference be for these data to show it?"""
 
 import math
 
@@ -6,17 +6,6 @@ from scipy import special
 
 REACH = float(special.ndtri(0.975) + special.ndtri(0.8))
 """Standard errors between no difference and one found by 80 % of two-sided tests at 5 %: 2.80."""
-
-
-def rows_to_detect(first: float, second: float) -> float:
-    """Rows a group needs so that two rates this far apart are told apart: 80 % power, two-sided 5 %.
-
-    Normal approximation with unpooled variances. An impact ratio of 0.8 at a base rate of 0.1, 0.3 or 0.5 needs
-    3210, 856 or 385 rows a group. Infinite for equal rates.
-    """
-    if first == second:
-        return math.inf
-    return float(REACH**2 * (first * (1 - first) + second * (1 - second)) / (first - second) ** 2)
 
 
 def detectable_below(rate: float, smallest: float, rest: float) -> float | None:

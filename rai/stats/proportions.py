@@ -83,10 +83,3 @@ def proportion(successes: int, trials: int, *, level: float = 0.95) -> Estimate:
     bounds = wilson([successes], [trials], level=level)
     low, high = float(bounds.low[0]), float(bounds.high[0])
     return Estimate(int(successes) / int(trials), low, high, int(trials), f"Wilson {level:.0%} interval")
-
-
-def rates(successes: Counts, trials: Counts, *, level: float = 0.95) -> tuple[Estimate, ...]:
-    """One share a group, each with its Wilson interval; undefined for a group without trials."""
-    counts = tally(successes, trials)
-    pairs = zip(counts.successes.astype(int), counts.trials.astype(int), strict=True)
-    return tuple(proportion(int(k), int(n), level=level) for k, n in pairs)

@@ -77,20 +77,11 @@ def mean_precision(found: Hits) -> Floats:
     )
 
 
-def roc_auc(positive: Bools, score: Floats) -> float | None:
-    """Chance that a random positive outranks a random negative, ties counting half; None without both classes."""
-    return _whole(area_under_roc, positive, score)
-
-
 def average_precision(positive: Bools, score: Floats) -> float | None:
     """Average precision as scikit-learn defines it: no interpolation; None without positives."""
-    return _whole(mean_precision, positive, score)
-
-
-def _whole(summary: Callable[[Hits], Floats], positive: Bools, score: Floats) -> float | None:
     if len(positive) == 0:
         return None
-    found = float(summary(hits(ranked(positive, score), np.ones((1, len(positive)))))[0])
+    found = float(mean_precision(hits(ranked(positive, score), np.ones((1, len(positive)))))[0])
     return found if np.isfinite(found) else None
 
 

@@ -1,4 +1,4 @@
-"""Tests of "no difference" that regulators name, and corrections for asking many questions at once."""
+"""Tests of "no difference" that regulators name, and a correction for asking many questions at once."""
 
 import math
 from collections.abc import Sequence
@@ -51,18 +51,6 @@ def holm(p: Floats | Sequence[float]) -> Floats:
     given = np.asarray(p, dtype=np.float64)
     order = np.argsort(given, kind="stable")
     scaled = given[order] * np.arange(len(given), 0, -1)
-    return _restored(np.maximum.accumulate(scaled) if len(given) else scaled, order)
-
-
-def benjamini_hochberg(p: Floats | Sequence[float]) -> Floats:
-    """Benjamini and Hochberg's adjusted p-values (1995): below 0.05, at most 5 % of alarms are false on average."""
-    given = np.asarray(p, dtype=np.float64)
-    order = np.argsort(given, kind="stable")
-    scaled = given[order] * len(given) / np.arange(1, len(given) + 1)
-    return _restored(np.minimum.accumulate(scaled[::-1])[::-1] if len(given) else scaled, order)
-
-
-def _restored(adjusted: Floats, order: np.ndarray) -> Floats:
-    back = np.empty_like(adjusted)
-    back[order] = np.minimum(adjusted, 1.0)
-    return back
+    adjusted = np.empty_like(given)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return adjusted

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from rai.energy.processor import cpu_seconds
 from rai.errors import InputError
 from rai.ledger import Epoch
 from rai.train.loop import Machine, State
@@ -56,7 +57,7 @@ class Clock:
     earlier: float = 0.0
     earlier_cpu: float = 0.0
     start: float = field(default_factory=time.perf_counter)
-    start_cpu: float = field(default_factory=time.process_time)
+    start_cpu: float = field(default_factory=cpu_seconds)
 
     @property
     def seconds(self) -> float:
@@ -65,8 +66,8 @@ class Clock:
 
     @property
     def cpu_seconds(self) -> float:
-        """Seconds of all processor cores together, all runs together."""
-        return self.earlier_cpu + time.process_time() - self.start_cpu
+        """Seconds of all processor cores together, and of processes that it started, all runs together."""
+        return self.earlier_cpu + cpu_seconds() - self.start_cpu
 
 
 @dataclass(frozen=True)

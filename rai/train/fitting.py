@@ -23,7 +23,7 @@ from rai.train.optimisers import ONE_RATE, grouped, optimizer_of, rate_of
 from rai.train.parallel import made_alike, shared
 from rai.train.review import AfterEpoch, Review, Worth
 from rai.train.settings import Fit
-from rai.train.setup import copied, device_of, forked, freeze, initialize, require_frozen, thaw
+from rai.train.setup import copied, device_of, finish, forked, freeze, initialize, require_frozen
 from rai.train.trained import Trained
 
 DEFAULTS = Fit()
@@ -130,7 +130,9 @@ def _trained(module: nn.Module, rows: Rows, parts: Parts, settings: Fit, aids: A
     review = Review(module, parts.held, loss, settings.early_stopping, aids.after_epoch, aids.worth)
     hooks = Hooks(partial(_before_epoch, module, settings, aids), review, keeper.keep, aids.watch)
     run(_plan(parts.train, loss, settings, aids, generator), machine, state, hooks)
-    _finish(module, before, state)
+    if state.best is not None:
+        module.load_state_dict(state.best)
+    finish(module, before)
     split = {"train": len(parts.train), "validation": 0 if parts.held is None else len(parts.held)}
     told = Finished(
         module, rows.fingerprint, state, clock, flops, asdict(settings), settings.seed, split=split, made=aids.made
@@ -190,14 +192,3 @@ def _start(machine: Machine, promise: Mapping[str, Any], aids: Aids) -> tuple[St
         raise InputError("needs a checkpoint to go on from", where="resume", do="name the checkpoint's file")
     restored = restore(aids.checkpoint, machine, promise)
     return restored.state, restored.clock
-
-
-def _finish(module: nn.Module, before: nn.Module, state: State) -> None:
-    """Put in the best weights where they were kept, and leave the module as one that is in use."""
-    if state.best is not None:
-        module.load_state_dict(state.best)
-    if not all(bool(each.isfinite().all()) for each in module.parameters()):
-        raise InputError("the weights are no numbers any more", where="training", do="choose a smaller learning_rate")
-    thaw(module, before)
-    module.zero_grad(set_to_none=True)
-    module.eval().cpu()

@@ -36,7 +36,8 @@ Sampler = Callable[[int], Tensor]
 class Moment:
     """Where a run stands after a step: `loss` is the mean of this epoch so far, None while it has seen no row.
 
-    `part` is what is counted as an epoch: in a federation it is a round, which is a step as well.
+    `part` is what is counted as an epoch: in a federation it is a round, which is a step as well, and in a stress test
+    a whole training, of which each round is a step.
     """
 
     step: int
@@ -45,7 +46,7 @@ class Moment:
     epochs: int
     loss: float | None
     epsilon: float | None = None
-    part: Literal["epoch", "round"] = "epoch"
+    part: Literal["epoch", "round", "stress run"] = "epoch"
 
 
 class Watch(Protocol):

@@ -39,6 +39,16 @@ def loss_of(task: Task, class_weight: Tensor | None = None) -> Loss:
     return partial(_losses, task=task, class_weight=class_weight)
 
 
+def loss_of_raw(task: Task) -> Loss:
+    """Return the loss of a task on a module's raw outputs, which may be one number a row without a second dimension."""
+    loss = loss_of(task)
+
+    def each(outputs: Tensor, targets: Tensor) -> Tensor:
+        return loss(outputs if outputs.dim() > 1 else outputs[:, None], targets)
+
+    return each
+
+
 def balanced(task: Task, targets: Tensor) -> Tensor:
     """Return weights that make every class count as much as any other: rows / (classes x rows of the class).
 

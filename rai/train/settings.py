@@ -5,6 +5,27 @@ from typing import Any, Literal
 
 from rai.card import STRICT
 
+Strategy = Literal[
+    "fedavg",
+    "fedprox",
+    "fedavgm",
+    "fedadam",
+    "fedyogi",
+    "fedadagrad",
+    "qfedavg",
+    "fedmedian",
+    "trimmedavg",
+    "krum",
+    "multikrum",
+    "bulyan",
+    "fairfed",
+]
+"""How replies are joined: names of Flower's strategies, and "fairfed"."""
+Partition = Literal["iid", "dirichlet", "pathological", "column", "quantity"]
+"""How rows are dealt out to sites; `rai.train.federated.partition` says what each is."""
+Runtime = Literal["local", "ray", "deployment"]
+"""Where a federation runs."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -128,17 +149,41 @@ class ClientPrivacy:
 
 
 @dataclass(frozen=True)
+class Stress:
+    """`[federated.stress]`: what sites that lie or break would cost, tried after the training in trainings of its own.
+
+    The federation is trained anew by each of `strategies` (empty: its own and "fedavg"), without attack and under each
+    of `attacks`; a strategy that is not its own has its usual arguments. A `share` of the sites attacks, drawn by the
+    seed, at least one and never all. "sign_flip" sends an update that goes `scale` times as far the other way, "nan"
+    one without numbers, "inflated" a count of a million rows, and "both" a flipped update with that count. `rounds`
+    None is as many as the training has. The model is measured on rows that the other sites hold back.
+    """
+
+    __pydantic_config__ = STRICT
+
+    attacks: tuple[Literal["sign_flip", "nan", "inflated", "both"], ...] = ("sign_flip", "nan", "inflated")
+    strategies: tuple[Strategy, ...] = ()
+    share: float = 0.2
+    scale: float = 5.0
+    rounds: int | None = None
+
+
+@dataclass(frozen=True)
 class Federated:
     """`[federated]`: how sites learn one model together: who holds which rows, and how replies are joined.
 
     `partition` deals the training rows out: "iid", "dirichlet" (`alpha`, by label), "pathological" (`classes` labels a
     site), "column" (a site for each value of `column`), "quantity" (sizes fall by `alpha`). `share` of the sites takes
-    part in a round. `strategy` is Flower's, with its `arguments`. `runtime` "local" is this process, and "deployment"
-    Flower's servers: those started here for the run, or with `superlink` (HOST:PORT; `certificate` is a file of the
-    authority that signed its own) those of real sites. `local_epochs`, optimizer, rate and batches of a site's own
-    training are those of `[fit]`. `most_examples` caps what a site may say it learned from. With `vmap` sites of one
-    network learn at the same time in one batched computation. `alone` also trains each site by itself, to see who
-    would do better so. `[private]` beside it is each site's promise to its rows.
+    part in a round. `strategy` is Flower's, with its `arguments`. `runtime` "local" is this process, "ray" Flower's
+    simulation on Ray on this machine, and "deployment" Flower's servers: those started here for the run, or with
+    `superlink` (HOST:PORT; `certificate` is a file of the authority that signed its own) those of real sites.
+    `local_epochs`, optimizer, rate and batches of a site's own training are those of `[fit]`.
+    `most_examples` caps what a site may say it learned from; None is, in a local run, as many rows as the largest
+    site learns from (or, if more, what `[private]` makes public), and else no cap.
+    With `vmap` sites of one network learn at the same time in one batched computation, and with several `jobs` that
+    many processes learn for sites, each with one thread, to the same result: for networks whose steps take long. Both
+    are for a local run. `alone` also trains each site by itself, to see who would do better so. `stress` tries attacks.
+    `[private]` beside it is each site's promise to its rows.
     """
 
     __pydantic_config__ = STRICT
@@ -147,35 +192,23 @@ class Federated:
     rounds: int = 10
     share: float = 1.0
     local_epochs: int = 1
-    partition: Literal["iid", "dirichlet", "pathological", "column", "quantity"] = "iid"
+    partition: Partition = "iid"
     alpha: float = 0.5
     classes: int = 2
     column: str | None = None
     smallest: int = 10
-    strategy: Literal[
-        "fedavg",
-        "fedprox",
-        "fedavgm",
-        "fedadam",
-        "fedyogi",
-        "fedadagrad",
-        "qfedavg",
-        "fedmedian",
-        "trimmedavg",
-        "krum",
-        "multikrum",
-        "bulyan",
-        "fairfed",
-    ] = "fedavg"
+    strategy: Strategy = "fedavg"
     arguments: dict[str, float | int] = field(default_factory=dict)
-    runtime: Literal["local", "ray", "deployment"] = "local"
+    runtime: Runtime = "local"
     superlink: str = ""
     certificate: str | None = None
     vmap: bool = False
+    jobs: int = 1
     most_examples: int | None = None
     alone: bool = True
     contributions: bool = True
     client_privacy: ClientPrivacy | None = None
+    stress: Stress | None = None
 
 
 @dataclass(frozen=True)

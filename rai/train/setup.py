@@ -56,6 +56,18 @@ def thaw(module: nn.Module, like: nn.Module) -> None:
         each.requires_grad_(other.requires_grad)
 
 
+def finish(module: nn.Module, before: nn.Module) -> None:
+    """Leave a trained module as one that is in use, to learn further what could learn in the module `before`.
+
+    Raises `InputError` where its weights are no numbers.
+    """
+    if not all(bool(each.isfinite().all()) for each in module.parameters()):
+        raise InputError("the weights are no numbers any more", where="training", do="choose a smaller learning_rate")
+    thaw(module, before)
+    module.zero_grad(set_to_none=True)
+    module.eval().cpu()
+
+
 def require_frozen(module: nn.Module, names: Sequence[str]) -> None:
     """Raise `InputError` for a name in `freeze` with which no parameter begins, or when nothing is left to learn."""
     for name in names:

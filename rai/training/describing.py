@@ -106,11 +106,14 @@ def _kind(recipe: Recipe, seen: Look, path: Path) -> str:
 
 
 def _answered(recipe: Recipe, beside: Raw, path: Path) -> Card:
+    return answered(recipe, *_task(recipe, beside), where=path)
+
+
+def answered(recipe: Recipe, task: Task, classes: tuple[str, ...], *, where: Path) -> Card:
     """The card with its task and classes, the positive one last; raise `InputError` where labels make none."""
-    task, classes = _task(recipe, beside)
     if recipe.positive is not None and recipe.positive not in classes:
         names = ", ".join(classes)
-        raise InputError(f"key positive is {recipe.positive!r}", where=path, expected=f"one of the classes {names}")
+        raise InputError(f"key positive is {recipe.positive!r}", where=where, expected=f"one of the classes {names}")
     if task == "binary" and recipe.positive is not None:
         classes = tuple(sorted(classes, key=lambda name: name == recipe.positive))
     heads = {"binary": Head.LOGIT, "multiclass": Head.LOGITS, "regression": Head.VALUE}
@@ -118,11 +121,19 @@ def _answered(recipe: Recipe, beside: Raw, path: Path) -> Card:
     return card_of(recipe, task=task, classes=classes, positive=positive, head=heads[task])
 
 
-def _task(recipe: Recipe, beside: Raw) -> tuple[Task, tuple[str, ...]]:
+def task_said(recipe: Recipe) -> tuple[Task, tuple[str, ...]] | None:
+    """The task and its classes as the recipe says them; None where they are to be read off the labels."""
     if recipe.task == "regression":
         return "regression", ()
     if recipe.classes:
         return recipe.task or ("binary" if len(recipe.classes) == 2 else "multiclass"), recipe.classes
+    return None
+
+
+def _task(recipe: Recipe, beside: Raw) -> tuple[Task, tuple[str, ...]]:
+    told = task_said(recipe)
+    if told is not None:
+        return told
     cells = beside.cells(recipe.data.target)
     found = answer_of(cells, None)
     if recipe.task is None or recipe.task == found.task:

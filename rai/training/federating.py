@@ -1,12 +1,12 @@
 """A federated training by a recipe: where it runs, where sites keep accounts of their rows, what of them was pooled."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rai.errors import InputError
 from rai.ledger import Federation, Ledger
+from rai.train.settings import Federated, Stress
 from rai.training.recipe import Recipe
 from rai.training.transferring import hole
 
@@ -15,33 +15,40 @@ if TYPE_CHECKING:
 
 ACCOUNTS = "accounts"
 """The folder beside the model in which each site of a simulation keeps the account of its rows, over all trainings."""
-NOT_YET: Mapping[str, str] = {
-    "ray": "which rai does not start yet; Flower's own simulation on Ray is pip install 'flwr[simulation]'",
-}
-POOLED = "read off the rows of all sites together, and real sites would have to agree on it beforehand"
+POOLED = "read off the rows of all sites together; real sites would have to agree on it beforehand"
 
 
 Runtime = Literal["local", "ray", "deployment"]
 
 
-def run_on(recipe: Recipe, runtime: Runtime | None, superlink: str | None = None) -> Recipe:
+def run_on(recipe: Recipe, runtime: Runtime | None, superlink: str | None = None, *, stress: bool = False) -> Recipe:
     """Return the recipe with `runtime` and `superlink` in place of its own, where they are given.
 
-    Raises `InputError` for a runtime that does not run recipes, and for one said of a recipe without sites.
+    With `stress` a stress test is asked for where the recipe asks for none: one with usual settings.
+    Raises `InputError` for a runtime that is said of a recipe without sites, and for a SuperLink that it does not join.
     """
     if recipe.federated is None:
+        if stress:
+            raise InputError("names no sites that could attack", where="federated", do="leave --stress out")
         if runtime is None and superlink is None:
             return recipe
         raise InputError("names no sites, so there is no runtime to choose", where="federated", do="leave it out")
     given = {"runtime": runtime, "superlink": superlink}
     chosen = replace(recipe.federated, **{name: each for name, each in given.items() if each is not None})  # type: ignore[arg-type]
-    if chosen.runtime in NOT_YET:
-        what = f"is {chosen.runtime!r}, {NOT_YET[chosen.runtime]}"
-        raise InputError(what, where="federated.runtime", do="choose 'local'")
     if chosen.superlink and chosen.runtime != "deployment":
         what = f"is given, and the runtime is {chosen.runtime!r}"
         raise InputError(what, where="federated.superlink", do="choose runtime 'deployment'")
-    return replace(recipe, federated=chosen)
+    return replace(recipe, federated=_stressed(recipe, chosen, asked=stress))
+
+
+def _stressed(recipe: Recipe, federated: Federated, *, asked: bool) -> Federated:
+    """The table with the stress test that is asked for; raise `InputError` where there can be none."""
+    chosen = replace(federated, stress=federated.stress or (Stress() if asked else None))
+    if chosen.stress is not None:
+        from rai.train.federated.job import require_stress
+
+        require_stress(chosen, recipe.fit, recipe.private)
+    return chosen
 
 
 def accounts_of(ready: "Workshop") -> Path | None:
@@ -58,11 +65,16 @@ def with_pooled(ledger: Ledger, ready: "Workshop") -> Ledger:
     A promise to whole sites does not cover it.
     """
     told = "; ".join(each.partition(" were ")[0].partition(" was ")[0] for each in ready.read)
-    pooled = (f"{POOLED}: {told}",) if told else ()
-    federation = ledger.federation
-    if federation is not None:
-        federation = _uncovered(federation, (*ready.read, *hole(ready.recipe)))
-    return replace(ledger, warnings=(*pooled, *ledger.warnings), federation=federation)
+    pooled = (f"{told}: {POOLED}",) if told else ()
+    return with_holes(replace(ledger, warnings=(*pooled, *ledger.warnings)), ready)
+
+
+def with_holes(ledger: Ledger, ready: "Workshop") -> Ledger:
+    """Return the ledger with what was read off rows here, or made before, named as outside the promise to sites."""
+    if ledger.federation is None:
+        return ledger
+    more = (*ready.read, *hole(ready.recipe))
+    return replace(ledger, federation=_uncovered(ledger.federation, more))
 
 
 def _uncovered(federation: Federation, more: tuple[str, ...]) -> Federation:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from rai.errors import InputError
 from rai.subject import Data
 from rai.train.settings import Federated
-from rai.training.federating import accounts_of, with_pooled
+from rai.training.federating import accounts_of, with_holes, with_pooled
 from rai.training.workshop import Workshop
 
 if TYPE_CHECKING:
     from rai.train.loop import Watch
     from rai.train.trained import Trained
 
-FEDERATION = "federation"
-"""The folder beside the model for what is sent to real sites and what comes back, gone when all went well."""
+FEDERATION = ".federation"
+"""The folder beside the model for what is sent to real sites and what comes back; it stays where that went wrong."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _federated(job: Job, module: Any, rows: Data) -> "Trained":
 
     ready = job.ready
     if ready.recipe.federated is not None and ready.recipe.federated.superlink:
-        return _at_sites(job, ready.recipe.federated)
+        return _at_sites(job, module, ready.recipe.federated)
     found = fit_federated(
         module,
         rows,
@@ -103,29 +103,33 @@ def _federated(job: Job, module: Any, rows: Data) -> "Trained":
     return replace(found, ledger=with_pooled(found.ledger, ready))
 
 
-def _at_sites(job: Job, federated: Federated) -> "Trained":
-    """Training by sites that keep their own files; the recipe's rows here say only how a row becomes numbers."""
+def _at_sites(job: Job, module: Any, federated: Federated) -> "Trained":
+    """Training by sites that keep their own files; rows of this side's own, if any, say how a row becomes numbers."""
     from rai.train.federated.at_sites import fit_at_sites
     from rai.train.federated.fitting import Aids
     from rai.train.federated.superlink import Link
 
     ready = job.ready
-    if ready.weights is not None:
-        what = "is given, and sites begin with fresh weights"
-        raise InputError(what, where="network.weights", do="leave it out, or train here with runtime 'local'")
-    authority = None if federated.certificate is None else Path(federated.certificate)
     folder = ready.out / FEDERATION
+    shutil.rmtree(folder, ignore_errors=True)
     found = fit_at_sites(
-        ready.card,
-        Link(federated.superlink, authority),
+        ready.card_here,
+        Link(federated.superlink, ready.authority),
         folder,
-        federated=federated,
+        federated=replace(federated, clients=_sites_there(ready, federated)),
         settings=ready.recipe.fit,
         private=ready.recipe.private,
+        module=module,
         aids=Aids(None, None, job.watch, None, "", job.origin),
     )
     shutil.rmtree(folder, ignore_errors=True)
-    return found
+    return replace(found, ledger=with_holes(found.ledger, ready))
+
+
+def _sites_there(ready: Workshop, federated: Federated) -> int:
+    """How many sites there are: of a rehearsal as many as rows of this side's own name, else as the recipe says."""
+    named = ready.data.groups.get(federated.column or "")
+    return federated.clients if named is None else len(named.levels)
 
 
 def _private(job: Job, module: Any, rows: Data) -> "Trained":

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rai.card import read_card
 from rai.energy import Meter, Reading, account, grid_intensity
 from rai.errors import InputError
 from rai.files import ENDED, sha256
@@ -32,12 +33,16 @@ HAD_ENDED = "the training had ended before; what was left of its files is in pla
 
 @dataclass(frozen=True)
 class Made:
-    """The files that were written, and in a few lines what the ledger says."""
+    """The files that were written, and in a few lines what the ledger says.
+
+    `tested` says whether the card names rows to test on, which it does not where sites alone have rows.
+    """
 
     model: Path
     card: Path
     ledger: Path
     summary: tuple[str, ...]
+    tested: bool = True
 
 
 def train(  # noqa: PLR0913 - the front door: each is a thing that some caller wants to say
@@ -47,12 +52,14 @@ def train(  # noqa: PLR0913 - the front door: each is a thing that some caller w
     seed: int | None = None,
     runtime: Runtime | None = None,
     superlink: str | None = None,
+    stress: bool = False,
     resume: bool = False,
     watch: "Watch | None" = None,
 ) -> Made:
     """Train as a recipe says; write `model.pt` (weights only), `model.toml` and `ledger.json` into its folder or `out`.
 
-    `seed`, `runtime` and `superlink` go before the recipe's. With `resume` an interrupted training goes on from its
+    `seed`, `runtime` and `superlink` go before the recipe's, and `stress` asks for the usual stress test of a
+    federation where the recipe asks for none. With `resume` an interrupted training goes on from its
     checkpoint. The files appear together when all is done; before that, and on any failure, nothing there changes but
     the checkpoint and, of a private federation, the sites' accounts; killed while they are put there, `resume` puts
     the rest there and trains no more. Raises `InputError` for what is wrong, before the first step where it can be
@@ -63,7 +70,7 @@ def train(  # noqa: PLR0913 - the front door: each is a thing that some caller w
     path = Path(recipe)
     chosen = read_recipe(path).seeded(seed)
     with naming(path):
-        chosen = run_on(chosen, runtime, superlink)
+        chosen = run_on(chosen, runtime, superlink, stress=stress)
     folder = Path(out) if out is not None else path.parent
     if (folder / ENDED).exists():
         return _settled(chosen, folder, resume=resume)
@@ -101,7 +108,8 @@ def _settled(recipe: Recipe, folder: Path, *, resume: bool) -> Made:
 
 
 def _made(folder: Path, summary: tuple[str, ...]) -> Made:
-    return Made(folder / MODEL, folder / CARD, folder / LEDGER, summary)
+    tested = not summary or read_card(folder / CARD).data.test is not None
+    return Made(folder / MODEL, folder / CARD, folder / LEDGER, summary, tested)
 
 
 def _require_fresh(folder: Path, recipe: Recipe, *, resume: bool) -> None:
@@ -145,7 +153,7 @@ def _written(found: Tried, trained: "Trained", spent: Spent, before: Ledger | No
     ledger = replace(
         bare,
         model=sha256(ready.staging / MODEL),
-        data=replace(bare.data, file=ready.data.source.sha256),
+        data=replace(bare.data, file="" if _elsewhere(ready.recipe) else ready.data.source.sha256),
         recipe={key: value for key, value in asdict(ready.recipe).items() if value not in (None, "", (), {})},
         runs=(*bare.runs, *found.runs),
         warnings=(*ready.left_out, *bare.warnings, *found.warnings),
@@ -156,6 +164,11 @@ def _written(found: Tried, trained: "Trained", spent: Spent, before: Ledger | No
     whole = counted(ledger, before)
     write_ledger(whole, ready.staging / LEDGER)
     return whole
+
+
+def _elsewhere(recipe: Recipe) -> bool:
+    """Whether the rows that were learned from are at sites, and no file of this side's own is that of them."""
+    return recipe.federated is not None and bool(recipe.federated.superlink)
 
 
 def _holes(privacy: Privacy | None, read: tuple[str, ...], found: Tried) -> Privacy | None:

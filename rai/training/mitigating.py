@@ -182,7 +182,7 @@ def _ledger(base: Base, chosen: "Chosen", aim: "Aim") -> Ledger:
         data=replace(ledger.data, file="" if reference is None else reference.source.sha256),
         recipe={"mitigate": asdict(aim), "fit": asdict(SETTINGS)},
         parameters=sum(each.numel() for each in chosen.trained.model.parameters()),
-        warnings=(*ledger.warnings, *((NOT_PRIVATE,) if promised else ()), *_short(chosen, aim)),
+        warnings=(*ledger.warnings, *((NOT_PRIVATE,) if promised else ()), *chosen.choice.warnings(aim.at_most)),
         mitigation=mitigation,
     )
 
@@ -217,14 +217,8 @@ def _moved(card: Card, before: Path, after: Path) -> Card:
     return replace(card, data=files, input=given, baseline=None)
 
 
-def _short(chosen: "Chosen", aim: "Aim") -> tuple[str, ...]:
-    if chosen.choice.reached:
-        return ()
-    return (f"no strength has a gap of at most {aim.at_most:g} in the mean; the one with the smallest gap was taken",)
-
-
 def _lines(chosen: "Chosen", aim: "Aim") -> tuple[str, ...]:
     from rai.train.fair.afterwards import MEASURED
 
     words = f"chosen: {chosen.choice.told(chosen.curve)} on {MEASURED}"
-    return (*repr(chosen.curve).splitlines(), words, *_short(chosen, aim))
+    return (*repr(chosen.curve).splitlines(), words, *chosen.choice.warnings(aim.at_most))

@@ -13,6 +13,7 @@ from rai.card import STRICT, Card, Column, ImageInput, SequenceInput, Task, Text
 from rai.errors import InputError, plain
 from rai.files import require_file
 from rai.train.settings import Fair, Federated, Fit, Metering, Monitor, Private, Search
+from rai.training.given_card import with_card
 
 LARGEST_RECIPE = 1 << 20
 EVEN = 0.5
@@ -31,14 +32,16 @@ class Rows:
     those that `private.unit` and `federated.column` name, are none. `words` is how many of the most frequent words of
     the training texts a vocabulary keeps, `length` how many of a text are read. `public_columns` says that what is read
     off the rows before training (means, scales, categories, fills, words, names of classes) may be known to everybody:
-    private training adds no noise to it.
+    private training adds no noise to it. `card` names a card that says how rows are read, what is answered and who is
+    compared wherever the recipe does not. `train` is left out where sites of their own have the rows.
     """
 
     __pydantic_config__ = STRICT
 
-    train: str
-    target: str
+    train: str = ""
+    target: str = ""
     test: str | None = None
+    card: str | None = None
     test_share: float = 0.2
     kind: Literal["table", "image", "sequence", "text"] | None = None
     text: str | None = None
@@ -143,7 +146,7 @@ def read_tables(path: Path) -> dict[str, Any]:
 
 def recipe_of(found: Mapping[str, Any], path: Path) -> Recipe:
     """Check plain values key by key; raise `InputError` for the first that is wrong."""
-    recipe = parse(Recipe, dict(found), path)
+    recipe = parse(Recipe, with_card(found, path), path)
     for key, problem, expected in _contradictions(recipe):
         raise InputError(f"key {key} {problem}", where=path, expected=expected)
     with naming(path):
@@ -184,6 +187,7 @@ def _require_sound(recipe: Recipe) -> None:
 
 def _contradictions(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     """Each key that can mean nothing, what is wrong with it, and what was expected."""
+    yield from _target(recipe)
     yield from _data(recipe)
     yield from _answers(recipe)
     yield from _transfer(recipe)
@@ -193,14 +197,20 @@ def _contradictions(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
         yield "search.space", "is empty", '"fit.learning_rate" = [0.001, 0.01], for example'
 
 
-def _data(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+def _target(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
     rows = recipe.data
-    if not 0.0 < rows.test_share < 1.0:
-        yield "data.test_share", f"is {rows.test_share:g}", "a share between 0 and 1"
+    if not rows.target:
+        yield "data.target", "is missing", "the column that is to be predicted"
     if rows.target in (*rows.sensitive, *rows.ignore):
         yield "data.target", f"is {rows.target!r}, which is also sensitive or ignored", "a column of its own"
     if rows.target in (each.name for each in recipe.columns):
         yield "columns", f"list the target {rows.target!r}: the model would be shown the answer", "inputs only"
+
+
+def _data(recipe: Recipe) -> Iterator[tuple[str, str, str]]:
+    rows = recipe.data
+    if not 0.0 < rows.test_share < 1.0:
+        yield "data.test_share", f"is {rows.test_share:g}", "a share between 0 and 1"
     if recipe.input is not None and recipe.columns:
         yield "columns", "are given beside input", "one of the two"
     if recipe.input is not None and rows.kind not in (None, recipe.input.kind):

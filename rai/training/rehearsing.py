@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rai.errors import InputError
 from rai.training.federating import ACCOUNTS
 from rai.training.recipe import Recipe, naming, read_recipe
+from rai.training.without_rows import require_train
 from rai.training.workshop import workshop
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _dealt(recipe: Recipe, path: Path, folder: Path) -> "Sites":
     from rai.train.federated.sites import sites_of
     from rai.train.on_disk import fresh
 
+    require_train(recipe, path)
     with workshop(recipe, path, folder) as ready, naming(path):
         if ready.card.network is None or recipe.federated is None:
             raise InputError("names no network", where="network", expected="network.kind")

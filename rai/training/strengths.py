@@ -47,7 +47,7 @@ def strengths_tried(ready: Workshop) -> Tried:
         fair=fair,
         task=ready.card.task,
     )
-    runs = tuple(map(_run, curve.trials))
+    runs = tuple(map(run_of, curve.trials))
     alike = ALIKE if ready.recipe.fit.initialization == "default" else ""
     found = Tried(ready, runs, trials=curve.trials, measured_on=f"{MEASURED}{alike}")
     return _kept(found, fair, curve) if fair.strengths else found
@@ -60,11 +60,11 @@ def _kept(found: Tried, fair: Fair, curve: "Frontier") -> Tried:
     choice = chosen(curve, fair.tolerance)
     recipe = replace(found.ready.recipe, fair=replace(fair, strength=choice.point.strength))
     best = f"the strength is the best of {len(fair.strengths)} on rows held back: the numbers of its trials flatter it"
-    short = f"no strength has a gap of at most {fair.tolerance:g} in the mean; the one with the smallest gap was taken"
-    warnings = (best, *(() if choice.reached else (short,)))
+    warnings = (best, *choice.warnings(fair.tolerance))
     return replace(found, ready=replace(found.ready, recipe=recipe), warnings=warnings)
 
 
-def _run(trial: Trial) -> Run:
+def run_of(trial: Trial) -> Run:
+    """Return a trial as a ledger counts it among the runs on the same rows."""
     settings = {"fair.method": trial.method, "fair.strength": trial.strength, "fit.seed": trial.seed}
     return Run(settings, trial.values)

@@ -7,6 +7,8 @@ from rai.ledger import Federation, Ledger
 MOST_SITES = 12
 FEW = 3
 """So many sites are told one by one; of more, those few where the model is worth least."""
+LEAST = 5
+"""On fewer rows held back nothing is told of a site."""
 
 
 def told(ledger: Ledger) -> tuple[str, ...]:
@@ -47,23 +49,34 @@ def _sites(federation: Federation) -> Iterator[str]:
             number, reason = left_out[0]
             yield f"left out: {site.name} in {len(left_out)} of {len(replies)} rounds; in round {number}: {reason}"
     yield from _each(federation)
+    yield from _tried(federation)
+
+
+def _tried(federation: Federation) -> Iterator[str]:
+    """What the model would be worth to honest sites by strategy and attack, where that was tried."""
+    test = federation.stress_test
+    if test is None:
+        return
+    yield f"stress test: {len(test.attackers)} of {len(federation.sites)} sites attacked; worth to the others:"
+    for strategy, worths in federation.stress.items():
+        yield f"{strategy}: " + ", ".join(f"{attack} {worth:.3g}" for attack, worth in worths.items())
 
 
 def _each(federation: Federation) -> Iterator[str]:
     """What the model is worth at each site, or where there are many at those where it is worth least."""
     seen = federation.rounds[-1].replies if federation.rounds else {}
-    measured = [each for each in federation.sites if each.name in seen and seen[each.name].accuracy is not None]
-    shown = measured
-    if len(measured) > MOST_SITES:
-        shown = sorted(measured, key=lambda each: seen[each.name].accuracy or 0.0)[:FEW]
-        yield f"the {FEW} sites of {len(measured)} where the model is worth least:"
-    decides = any(site.classes for site in federation.sites)
+    worth = {name: each.accuracy for name, each in seen.items() if each.accuracy is not None and each.held_out >= LEAST}
+    shown = [each for each in federation.sites if each.name in worth]
+    if len(shown) > MOST_SITES:
+        yield f"the {FEW} sites of {len(shown)} where the model is worth least:"
+        shown = sorted(shown, key=lambda each: worth[each.name])[:FEW]
+    name = "accuracy" if any(each.classes for each in federation.sites) else "r2"
     for site in shown:
         reply = seen[site.name]
+        learned = f"learned from {reply.examples:,} rows; " if reply.examples else ""  # 0: who took part stays secret
         alone = "" if site.alone is None else f"; {site.alone:.3g} when trained alone"
         spent = "" if site.epsilon is None else f"; ε {site.epsilon:.3g}"
-        worth = f"{'accuracy' if decides else 'r2'} {reply.accuracy:.3g} on {reply.held_out:,} rows held back"
-        yield f"{site.name}: learned from {reply.examples:,} rows; {worth}{alone}{spent}"
+        yield f"{site.name}: {learned}{name} {worth[site.name]:.3g} on {reply.held_out:,} rows held back{alone}{spent}"
 
 
 def _promised(ledger: Ledger) -> Iterator[str]:

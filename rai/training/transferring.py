@@ -1,4 +1,4 @@
-"""The file of weights that a recipe begins with: where it is, and which file it was."""
+"""Files beside the rows that a recipe names: the weights that it begins with, and a SuperLink's certificate."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +8,7 @@ from rai.files import require_file, sha256
 from rai.training.recipe import Recipe
 
 PRIOR = "the weights began from {name}, and epsilon does not count what that file knows of these rows"
+READ_BEFORE = "rows are read as {name} says, and epsilon does not count what that file knows of these rows"
 
 
 def weights_named(recipe: Recipe, path: Path, model: Path) -> tuple[Recipe, Path | None]:
@@ -31,7 +32,15 @@ def weights_named(recipe: Recipe, path: Path, model: Path) -> tuple[Recipe, Path
     return replace(recipe, network=replace(recipe.network, weights_sha256=found)), file
 
 
+def certificate_named(recipe: Recipe, path: Path) -> Path | None:
+    """Return the certificate by which the SuperLink is known; raise `InputError` for a file that is not there."""
+    named = None if recipe.federated is None else recipe.federated.certificate
+    if named is None:
+        return None
+    return require_file(path.parent / named, do="name a PEM file in federated.certificate of the recipe")
+
+
 def hole(recipe: Recipe) -> tuple[str, ...]:
-    """What a promise of privacy leaves out where the network begins with weights from a file."""
-    named = recipe.network.weights
-    return () if named is None else (PRIOR.format(name=named),)
+    """What a promise of privacy leaves out where weights, or how rows are read, come from a file made before."""
+    files = {PRIOR: recipe.network.weights, READ_BEFORE: recipe.data.card}
+    return tuple(told.format(name=name) for told, name in files.items() if name is not None)

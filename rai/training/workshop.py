@@ -14,9 +14,11 @@ from rai.files import ENDED, require_folder
 from rai.subject import Data
 from rai.training.carding import card_text
 from rai.training.describing import VOCABULARY, Described, describe, files_of, network_of
+from rai.training.given_card import require_kept
 from rai.training.recipe import Recipe, naming
 from rai.training.splitting import Split, split
-from rai.training.transferring import weights_named
+from rai.training.transferring import certificate_named, weights_named
+from rai.training.without_rows import card_without_rows, no_rows
 
 STAGING, EARLIER = ".training", "earlier_"
 MODEL, CARD, LEDGER, CHECKPOINT = "model.pt", "model.toml", "ledger.json", "checkpoint.pt"
@@ -30,7 +32,8 @@ class Workshop:
     `data` has the sensitive columns as groups, and beside them those that a private recipe protects together and
     the sites of a federation, where a column names them. `read`
     says what was read off the training rows before training, `left_out` which columns are no inputs. `weights` is the
-    file that the network begins with, whose SHA-256 the recipe then holds.
+    file that the network begins with, whose SHA-256 the recipe then holds; `authority` the certificate by which a
+    SuperLink is known. Where sites alone have rows, `data` has none, nor has `test` without a test file of this side's.
     """
 
     recipe: Recipe
@@ -42,6 +45,16 @@ class Workshop:
     read: tuple[str, ...]
     left_out: tuple[str, ...]
     weights: Path | None = None
+    authority: Path | None = None
+
+    @property
+    def card_here(self) -> Card:
+        """The card, with its vocabulary where that lies until all files are in their places."""
+        given = self.card.input
+        if not isinstance(given, TextInput):
+            return self.card
+        waiting = self.staging / Path(given.vocabulary).name
+        return _worded(self.card, waiting if waiting.exists() else self.out / given.vocabulary)
 
 
 @contextmanager
@@ -126,6 +139,13 @@ def _require_free(rows: Split, out: Path) -> None:
 
 def _prepared(recipe: Recipe, path: Path, out: Path, staging: Path) -> Workshop:
     recipe, weights = weights_named(recipe, path, out / MODEL)
+    require_kept(recipe.data.card, path, out / CARD)
+    ready = (_seen if recipe.data.train else _unseen)(recipe, path, out, staging)
+    return replace(ready, weights=weights, authority=certificate_named(recipe, path))
+
+
+def _seen(recipe: Recipe, path: Path, out: Path, staging: Path) -> Workshop:
+    """From rows of this side's own, which tell what the recipe does not say."""
     rows = split(recipe, path.parent, staging)
     _require_free(rows, out)
     found = describe(recipe, rows)
@@ -133,16 +153,50 @@ def _prepared(recipe: Recipe, path: Path, out: Path, staging: Path) -> Workshop:
     _require_same_words(recipe, found, path)
     words = _vocabulary(found, path, staging)
     loaded = _loaded(recipe, found, rows, words)
-    with naming(path):
-        network = network_of(recipe, loaded.card, loaded.training)
     files = files_of(recipe, *(_named(each, rows, out) for each in (rows.training, rows.test)))
-    card = replace(found.card, name=recipe.name or _name(path), network=network, data=files)
-    if isinstance(card.input, TextInput):
-        card = replace(card, input=replace(card.input, vocabulary=_beside(words, out, staging)))
-    (staging / CARD).write_text(card_text(card), encoding="utf-8")
+    card = _written(replace(loaded.card, data=files), recipe, loaded.training, _Places(path, out, staging, words))
     training = replace(loaded.training, groups={**found.protected, **loaded.training.groups})
-    parts = (training, loaded.test, found.read, found.left_out, weights)
-    return Workshop(recipe, out, staging, read_card(staging / CARD), *parts)
+    return Workshop(recipe, out, staging, card, training, loaded.test, found.read, found.left_out)
+
+
+def _unseen(recipe: Recipe, path: Path, out: Path, staging: Path) -> Workshop:
+    """From what recipe and card say alone: the rows stay at sites."""
+    bare = card_without_rows(recipe, path)
+    words = _named_words(bare, path)
+    card = _worded(replace(bare, data=files_of(recipe, "", "")), words)
+    none = test = no_rows(card)
+    named = ""
+    if recipe.data.test is not None:
+        test, named = load(path.parent / recipe.data.test, card), _relative(path.parent / recipe.data.test, out)
+    files = files_of(recipe, "", named)
+    whole = _written(replace(card, data=files), recipe, none, _Places(path, out, staging, words))
+    return Workshop(recipe, out, staging, whole, none, test, (), ())
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the recipe lies, where the model goes, where files wait for that, and the vocabulary of texts if any."""
+
+    recipe: Path
+    out: Path
+    staging: Path
+    words: Path | None
+
+
+def _written(card: Card, recipe: Recipe, data: Data, places: _Places) -> Card:
+    """Write the card with its network to where it waits, and return it as it reads back."""
+    with naming(places.recipe):
+        network = network_of(recipe, card, data)
+    named = replace(card, name=recipe.name or _name(places.recipe), network=network)
+    beside = _beside(places.words, places.out, places.staging)
+    (places.staging / CARD).write_text(card_text(_worded(named, beside)), encoding="utf-8")
+    return read_card(places.staging / CARD)
+
+
+def _worded(card: Card, words: Path | str | None) -> Card:
+    """The card with its vocabulary at this place, where it reads texts."""
+    given = card.input
+    return replace(card, input=replace(given, vocabulary=str(words))) if isinstance(given, TextInput) else card
 
 
 @dataclass(frozen=True)
@@ -156,9 +210,7 @@ class Loaded:
 
 def _loaded(recipe: Recipe, found: Described, rows: Split, words: Path | None) -> Loaded:
     """Both files through the loader of audits, so that an audit will work."""
-    card = replace(found.card, data=files_of(recipe, "", ""))
-    if isinstance(card.input, TextInput):
-        card = replace(card, input=replace(card.input, vocabulary=str(words)))
+    card = _worded(replace(found.card, data=files_of(recipe, "", "")), words)
     test = load(rows.test, card)
     return Loaded(card, load(rows.training, card), test)
 
@@ -182,7 +234,12 @@ def _vocabulary(found: Described, path: Path, staging: Path) -> Path | None:
     if found.vocabulary:
         (staging / VOCABULARY).write_text(found.vocabulary, encoding="utf-8")
         return staging / VOCABULARY
-    given = found.card.input
+    return _named_words(found.card, path)
+
+
+def _named_words(card: Card, path: Path) -> Path | None:
+    """The vocabulary that a recipe or its card names; None where no text is read."""
+    given = card.input
     return path.parent / given.vocabulary if isinstance(given, TextInput) else None
 
 

@@ -41,8 +41,9 @@ FLOORS = {
     "energy": 1,
     "errors": 0,
     "files": 0,
+    "sealed": 0,
 }
-SAME_FLOOR = {("files", "errors"), ("ledger", "card"), ("energy", "ledger")}
+SAME_FLOOR = {("files", "errors"), ("sealed", "errors"), ("ledger", "card"), ("energy", "ledger")}
 DOORS = {
     "torch": {"networks", "models", "data", "explainers", "train"},
     "torch.utils.tensorboard": {"train/monitor"},

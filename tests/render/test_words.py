@@ -93,6 +93,12 @@ def test_facets_read_as_a_person_says_them() -> None:
     assert words.about({}) == ""
 
 
+def test_a_site_is_not_called_one_twice() -> None:
+    assert words.about({"site": "site 09"}) == "site 09"
+    assert words.about({"site": "Ashdown"}) == "site Ashdown"
+    assert words.about({"site": "sitemap"}) == "site sitemap"
+
+
 def test_words_are_joined_and_counted_as_in_a_sentence() -> None:
     assert words.listed(["a", "b", "c"]) == "a, b and c"
     assert words.listed(["a"]) == "a"

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rai.stats.significance import benjamini_hochberg, fisher, flip_changes, holm, two_proportion_z
+from rai.stats.significance import fisher, flip_changes, holm, two_proportion_z
 
 
 def test_fisher_by_enumeration_of_all_tables():
@@ -46,9 +46,8 @@ def test_flip_of_small_and_large_numbers():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_corrections_against_their_definitions(p):
+def test_the_correction_against_its_definition(p):
     values = np.array(p)
-    assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(values))
     m = len(p)
     slow = [min(1.0, max((m - r) * v for r, v in enumerate(sorted(p)) if v <= one)) for one in p]
     # Equal p-values share the largest multiplier reached by their run.
@@ -60,7 +59,6 @@ def test_corrections_against_their_definitions(p):
 
 def test_no_questions_need_no_correction():
     assert holm([]).shape == (0,)
-    assert benjamini_hochberg([]).shape == (0,)
 
 
 def test_holm_known_answer():

@@ -11,7 +11,7 @@ from torch.nn import functional
 from rai.train.batches import Batch, Rows
 from rai.train.fair.adversarial import Duel, Pair, _pair
 from rai.train.fair.job import Attribute, Job
-from rai.train.fair.projection import opposed, without
+from rai.train.fair.projection import opposed
 from rai.train.fair.schedule import Dial
 from rai.train.losses import loss_of
 from rai.train.settings import Fair, Fit
@@ -27,7 +27,7 @@ def drawn(shape, seed, scale=1.0):
 @settings(max_examples=60, deadline=None)
 def test_nothing_is_left_along_the_adversary(shape, seed, scale):
     gradient, adversary = drawn(shape, seed), drawn(shape, seed + 1, scale)
-    along = (without(gradient, adversary) * adversary).sum() / adversary.norm()
+    along = (opposed(gradient, adversary, 0.0) * adversary).sum() / adversary.norm()
     assert abs(float(along)) <= 1e-6 * max(1.0, float(gradient.norm()))
 
 
@@ -52,7 +52,7 @@ def test_rows_of_a_matrix_are_not_projected_pair_by_pair():
     g, u = drawn((8, 5), 3), drawn((8, 5), 4)
     wrong = g - torch.inner(u, g).sum() / u.square().sum() * u
     assert abs(float((wrong * u).sum())) > 0.1
-    assert abs(float((without(g, u) * u).sum())) < 1e-9
+    assert abs(float((opposed(g, u, 0.0) * u).sum())) < 1e-9
 
 
 class Small(nn.Module):
@@ -89,4 +89,4 @@ def test_the_step_of_a_network_with_convolutions_is_turned_tensor_by_tensor(crit
         u = each.grad
         bare = gradient + 0.7 * u
         assert abs(float((bare * u).sum())) / float(u.norm()) < 1e-6
-        assert torch.allclose(bare, without(g, u), atol=1e-6)
+        assert torch.allclose(bare, opposed(g, u, 0.0), atol=1e-6)

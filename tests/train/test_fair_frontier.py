@@ -16,6 +16,7 @@ from rai.errors import InputError
 from rai.ledger import Mitigation, Trial
 from rai.networks import mlp
 from rai.train.fair import cache, trials
+from rai.train.fair.choice import chosen
 from rai.train.fair.frontier import Frontier
 from rai.train.settings import Fair, Fit
 
@@ -125,6 +126,17 @@ def test_a_point_without_the_gap_is_never_on_the_front_nor_the_best():
     assert [each.front for each in found.points] == [False, True]
     assert found.best(1.0).method == "gap_penalty"
     assert "undefined" in repr(found)
+
+
+def test_training_without_a_criterion_may_be_the_best_and_is_no_choice():
+    trained = (made("none", accuracy=0.9, gap=0.01), made("gap_penalty", 1.0, accuracy=0.8, gap=0.03))
+    found = Frontier((*trained, made("gap_penalty", 2.0, accuracy=0.7, gap=0.02)), "demographic_parity")
+    assert found.best(0.05).method == "none"
+    assert found.best(0.05, baseline=False).strength == 1.0
+    near, short = chosen(found, 0.05), chosen(found, 0.015)
+    assert (near.point.strength, near.reached, near.warnings(0.05)) == (1.0, True, ())
+    assert (short.point.strength, short.reached) == (2.0, False)
+    assert "at most 0.015" in short.warnings(0.015)[0]
 
 
 @given(st.lists(st.floats(0.2, 0.8), min_size=2, max_size=8, unique=True))
@@ -282,7 +294,7 @@ class Deadly(torch.nn.Linear):
 
 def test_a_process_that_ends_is_told_and_what_was_kept_stays(tmp_path):
     curve(cache=tmp_path)
-    with pytest.raises(InputError, match="one of the processes ended before its trial was done"):
+    with pytest.raises(InputError, match="one of the processes ended before its work was done"):
         curve(network=Deadly(2, 1), jobs=2, cache=tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
 
@@ -324,13 +336,22 @@ def test_what_fits_nothing_is_refused(changed, match):
         curve(**changed)
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_the_callers_draws_and_threads_are_left_alone():
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    before = torch.get_rng_state()
     net = network()
     torch.set_rng_state(before)
     curve(network=net)
     assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
 
 
 def test_a_frame_has_a_row_a_point_and_a_ledger_takes_the_trials():

@@ -218,7 +218,10 @@ WRONG = {
         f"{PROMISE}compare = true\n{SITES}",
         "key private.compare is on; expected false beside [federated]",
     ),
-    "ray": (f'{SITES}runtime = "ray"\n', "federated.runtime: is 'ray', which rai does not start yet"),
+    "a SuperLink on Ray": (
+        f'{SITES}runtime = "ray"\nsuperlink = "127.0.0.1:1"\n',
+        "federated.superlink: is given, and the runtime is 'ray'; choose runtime 'deployment'",
+    ),
 }
 
 
@@ -289,13 +292,20 @@ def test_a_deployment_is_told_the_cards_network_and_where_accounts_are(
     assert (found.runtime, dict(found.bundle)) == ("deployment", {"app.py": "0" * 64})
 
 
+def test_without_ray_its_runtime_is_refused_in_one_line(recipe_with: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rai.train.federated.simulation.find_spec", lambda _: None)
+    path = recipe_with(more=SITES)
+    refused = CliRunner().invoke(main, ["train", str(path), "--runtime", "ray"])
+    assert isinstance(refused.exception, InputError)
+    assert "federated.runtime: Ray is not installed; pip install 'rai[ray]'" in str(refused.exception)
+    assert {each.name for each in path.parent.iterdir()} == {"rows.csv", "recipe.toml"}
+
+
 def test_the_command_chooses_the_runtime(recipe_with: Write) -> None:
     path = str(recipe_with(more=f'{SITES}{ALONE}runtime = "deployment"\n'))
     done = CliRunner().invoke(main, ["train", path, "--runtime", "local"])
     assert done.exit_code == 0
     assert next(iter(done.stderr.splitlines())).startswith("rai: [1/3] round 1/3 · loss")
     assert "sites: 3 (iid)" in done.stdout
-    refused = CliRunner().invoke(main, ["train", path, "--runtime", "ray"])
-    assert isinstance(refused.exception, InputError)
     plain = CliRunner().invoke(main, ["train", str(recipe_with()), "--runtime", "local"])
     assert "names no sites" in str(plain.exception)

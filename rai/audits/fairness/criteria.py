@@ -1,6 +1,6 @@
 """The rates that group criteria compare, and which rates each criterion compares."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,18 +69,21 @@ def tally(rate: Rate, cells: Ints) -> Tally:
 
 def difference(criterion: Criterion, cells: Ints, groups: Groups, rng: np.random.Generator) -> Gap:
     """Largest less smallest group rate; undefined where a group's base is empty, withheld where it is 1 to 4."""
-    reason = _unmeasurable(criterion.rates, cells, groups)
-    if reason:
-        return undefined_gap(reason, int(cells.sum()))
-    return joint_rate_gap(_families(criterion.rates, cells), rng, names=groups.levels)
+    return _gap(joint_rate_gap, criterion, cells, groups, rng)
 
 
 def ratio(criterion: Criterion, cells: Ints, groups: Groups, rng: np.random.Generator) -> Gap:
     """Smallest over largest group rate; undefined where a group's base is empty or all rates are 0."""
+    return _gap(joint_rate_ratio, criterion, cells, groups, rng)
+
+
+def _gap(
+    compared: Callable[..., Gap], criterion: Criterion, cells: Ints, groups: Groups, rng: np.random.Generator
+) -> Gap:
     reason = _unmeasurable(criterion.rates, cells, groups)
     if reason:
         return undefined_gap(reason, int(cells.sum()))
-    return joint_rate_ratio(_families(criterion.rates, cells), rng, names=groups.levels)
+    return compared(_families(criterion.rates, cells), rng, names=groups.levels)
 
 
 def _families(rates: Sequence[Rate], cells: Ints) -> list[tuple[Ints, Ints]]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from rai.audits._exhibits import bars, spread
-from rai.audits._lift import joined, large_enough, lift, lift_gap, undefined
+from rai.audits._lift import group_gap, joined, lift, lift_gap, undefined
 from rai.audits.fairness.exhibits import mean_gap_table
-from rai.evidence import SMALLEST_CELL, Evidence, Measurement
-from rai.stats.estimates import Gap, undefined_gap
-from rai.stats.means import mean_estimate, mean_gap
+from rai.evidence import Evidence, Measurement
+from rai.stats.estimates import Gap
+from rai.stats.means import mean_estimate
 from rai.subject import Floats, Groups, Subject
 
 GAPS = ("Mean residual", "Mean absolute error", "Mean residual, in standard deviations of the labels")
@@ -36,7 +36,7 @@ def _attribute(subject: Subject, groups: Groups, residual: Floats, scale: float)
     error = np.abs(residual)
     residuals = _by_group(groups, residual, "group_mean_residual")
     errors = _by_group(groups, error, "group_mae")
-    apart, farther = (_gap(groups, values, rng) for values in (residual, error))
+    apart, farther = (group_gap(values, groups, rng) for values in (residual, error))
     gaps = (
         lift_gap(apart, "mean_residual_difference", facet=facet),
         lift_gap(farther, "mae_difference", facet=facet),
@@ -76,11 +76,3 @@ def _by_group(groups: Groups, values: Floats, name: str) -> list[Measurement]:
         lift(mean_estimate(values[groups.mask(i)]), name, facet={"attribute": groups.name, "group": level})
         for i, level in enumerate(groups.levels)
     ]
-
-
-def _gap(groups: Groups, values: Floats, rng: np.random.Generator) -> Gap:
-    large = large_enough(groups)
-    known = large.codes >= 0
-    if len(large.levels) < 2:
-        return undefined_gap(f"fewer than two groups of {SMALLEST_CELL} rows or more", int(known.sum()))
-    return mean_gap(values[known], large.codes[known], len(large.levels), rng, names=large.levels)

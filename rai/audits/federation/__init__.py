@@ -8,8 +8,8 @@ brought, and which promises of privacy were made to whom. Sources: NIST SP 800-2
 from dataclasses import replace
 
 from rai.audits._lift import joined
-from rai.audits.federation import alone, contributions, course, groups, promises, quality
-from rai.audits.federation.holdings import manifest, setting, site_table, stress_chart, who_holds_what
+from rai.audits.federation import alone, contributions, course, groups, promises, quality, stress
+from rai.audits.federation.holdings import manifest, rehearsed, setting, site_table, who_holds_what
 from rai.audits.federation.replies import ledger_of, seen_by
 from rai.evidence import Evidence
 from rai.subject import Subject
@@ -50,9 +50,13 @@ MEASURES = (
     "client_level_epsilon_recalculated",
     "site_contribution",
     "contribution_sum",
+    "accuracy_in_stress_test",
+    "r2_in_stress_test",
+    "accuracy_lost_to_attack",
+    "r2_lost_to_attack",
 )
 METHOD = (
-    "All figures are what sites and server wrote into the ledger; the rows stayed at the sites and none was seen here. "
+    "All figures are what sites and server wrote into the ledger; no row of a site was looked at here. "
     "Accuracy of the common model is that of the last round on each site's own held-out rows, with Wilson intervals; "
     "the mean counts each site once. A site's held-out rows are as many as it says. The worst site is picked after the "
     "fact, so what is claimed of it must hold for all sites at once (Bonferroni). A site counts as better alone only "
@@ -67,21 +71,18 @@ def measure(subject: Subject) -> Evidence:
     """Put what sites and server wrote into numbers, tables and curves."""
     ledger, seen, task = ledger_of(subject), seen_by(subject), subject.card.task
     served = quality.evidence(seen, task, subject.rng("federation quality"))
-    apart = alone.evidence(seen, task)
-    lines = (
-        *who_holds_what(seen, subject.card.classes),
-        *site_table(seen, (*served.measurements, *apart.measurements)),
-    )
+    lines = (*who_holds_what(seen, subject.card.classes), *site_table(seen, served.measurements))
     parts = (
         Evidence((), lines),
         served,
-        apart,
+        alone.evidence(ledger, seen, task),
         course.evidence(ledger, seen),
         promises.evidence(ledger, seen),
         groups.evidence(seen, task, subject.rng("federation groups")),
         Evidence((), course.pictures(seen, task)),
         contributions.evidence(seen),
-        Evidence((), (*stress_chart(seen), *manifest(seen), setting(seen))),
+        stress.evidence(ledger, seen, task),
+        Evidence((), (*manifest(seen), setting(seen))),
     )
     found = joined(parts, METHOD)
-    return replace(found, caveats=(CLAIMED, *found.caveats))
+    return replace(found, caveats=(CLAIMED, *rehearsed(seen), *found.caveats))

@@ -13,16 +13,19 @@ from rai.audits._exhibits import bars
 from rai.audits._lift import lift, undefined
 from rai.audits.federation.contrasts import advantages
 from rai.audits.federation.quality import joined_names, right_of
-from rai.audits.federation.replies import MOST_LISTED, UNKNOWN_ROWS, Seen, finite, listed
-from rai.evidence import Evidence, Exhibit, Measurement
+from rai.audits.federation.replies import MOST_LISTED, UNKNOWN_ROWS, Seen, finite, listed, untold
+from rai.evidence import Evidence, Exhibit, Measurement, Table
+from rai.ledger import Ledger
 from rai.stats.estimates import Estimate
 from rai.stats.proportions import proportion
 
 COUNT, SHARE, GAIN = "sites_better_alone", "sites_better_alone_share", "gain_alone"
-NOBODY = "no site was also trained alone (leave alone = true under [federated])"
+NOBODY = "no site was also trained alone (alone = true under [federated], where the rows are at hand)"
+PRIVATE = "no site was also trained alone: such a model would tell of the site's rows without noise"
 NO_INTERVAL = "R² of a site: its rows stayed there, so noise cannot be told from a difference"
 METHOD = "Newcombe 95 % interval as of separate samples, simultaneous over the sites"
 COUNTED = "sites whose whole interval lies above 0, the intervals simultaneous over the sites"
+COLUMNS = ("Site", "Held-out rows", "Alone", "Together", "Gain alone", "Low", "High", "Better alone")
 LESS = "Sites better alone are counted beyond noise only: with few held-out rows a real advantage may stay unseen."
 
 
@@ -36,11 +39,12 @@ class Pair:
     rows: int
 
 
-def evidence(seen: Seen, task: str) -> Evidence:
+def evidence(ledger: Ledger, seen: Seen, task: str) -> Evidence:
     """What each site would gain alone, and how many sites would, beyond noise."""
     pairs = tuple(_pairs(seen, task))
     if not pairs:
-        return Evidence((undefined(COUNT, NOBODY), undefined(SHARE, NOBODY)))
+        reason = untold(seen, (each.name for each in seen.told.sites if each.alone is not None), _why(ledger, seen))
+        return Evidence((undefined(COUNT, reason), undefined(SHARE, reason)))
     known = tuple(each for each in pairs if each.rows and task != "regression")
     bare = tuple(each for each in pairs if not each.rows or task == "regression")
     gains = sorted([*_gains(known), *_bare(bare, task)], key=lambda each: -(each.value or 0.0))
@@ -49,12 +53,19 @@ def evidence(seen: Seen, task: str) -> Evidence:
     caveats: tuple[str, ...] = (LESS,) if known else ()
     caveats += (f"Not held against noise: {listed(each.site for each in bare)}.",) if bare and known else ()
     counts = tuple(_counts(known, found, NO_INTERVAL if task == "regression" else UNKNOWN_ROWS))
-    return Evidence((*counts, *listing), _shapes(gains, found, len(known)), caveats=caveats)
+    shapes = (*_shapes(gains, found, len(known)), _table(pairs, gains))
+    return Evidence((*counts, *listing), shapes, caveats=caveats)
 
 
 def better(gain: Measurement) -> bool:
     """Whether a site does better alone beyond noise."""
     return gain.low is not None and gain.low > 0
+
+
+def _why(ledger: Ledger, seen: Seen) -> str:
+    """Why nobody was trained alone: rows that were promised something may not be."""
+    promised = ledger.privacy is not None or any(each.epsilon is not None for each in seen.told.sites)
+    return PRIVATE if promised else NOBODY
 
 
 def _pairs(seen: Seen, task: str) -> Iterator[Pair]:
@@ -115,6 +126,24 @@ def _shapes(gains: Sequence[Measurement], found: Sequence[Measurement], known: i
         f"Sites that do better alone, beyond noise: {names}" if known else "Gain of each site alone, without interval"
     )
     return (replace(bars(title, gains[:MOST_LISTED], "site", reference=0.0), alt=_told(gains)),)
+
+
+def _table(pairs: Sequence[Pair], gains: Sequence[Measurement]) -> Table:
+    """One line a site, the largest gain first."""
+    places = {each.site: each for each in pairs}
+    rows = tuple(_row(places[each.facet["site"]], each) for each in gains[:MOST_LISTED])
+    title = f"Alone and together, site by site: {len(gains):,} sites"
+    title += f"; the {MOST_LISTED} that gain most are listed" if len(gains) > MOST_LISTED else ""
+    alt = (
+        "Accuracy (R² for regression) of a model of the site's own rows and of the common one, on the same held-out "
+        "rows of the site; the gain's interval is simultaneous over the sites."
+    )
+    return Table(title, alt, COLUMNS, rows)
+
+
+def _row(pair: Pair, gain: Measurement) -> tuple[str | int | float | None, ...]:
+    verdict = None if gain.low is None else "yes" if better(gain) else "no"
+    return (pair.site, pair.rows or None, pair.alone, pair.together, gain.value, gain.low, gain.high, verdict)
 
 
 def _told(gains: Sequence[Measurement]) -> str:

@@ -8,8 +8,9 @@ from rai.audits.federation.replies import MOST_LISTED, Seen, finite
 from rai.evidence import Evidence, Measurement
 
 ONE, ALL = "site_contribution", "contribution_sum"
-NONE = "the ledger states no contributions (at most 12 sites in a round, contributions = true under [federated])"
-SINGLE = "a single training on single held-out rows: its sampling error is not known"
+NONE = "the ledger states no contributions (contributions = true under [federated], 12 sites at most, rows at hand)"
+SMALL = "a site of fewer than 5 rows or held-out rows is among them"
+SINGLE = "valued once, on one set of held-out rows: the error of sampling is not known"
 METHOD = "exact Shapley value of the site's updates, as the ledger states it"
 
 
@@ -22,9 +23,7 @@ def evidence(seen: Seen) -> Evidence:
     ranked = sorted(known.items(), key=lambda pair: -pair[1])[:MOST_LISTED]
     each = [_told(ONE, value, {"site": name}) for name, value in ranked if name not in few]
     total = sum(known.values())
-    whole = (
-        _told(ALL, total, {}) if not few & set(known) else undefined(ALL, "a site of fewer than 5 rows is among them")
-    )
+    whole = undefined(ALL, SMALL) if few & set(known) else _told(ALL, total, {})
     if not each:
         return Evidence((whole,))
     sum_told = f"; in sum {number(total)}" if whole.value is not None else ""

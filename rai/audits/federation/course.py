@@ -9,6 +9,7 @@ from rai.audits._lift import undefined
 from rai.audits.federation.replies import (
     LARGEST,
     MOST_LISTED,
+    NO_ROUNDS,
     NOT_TOLD,
     UNDISCLOSED,
     Score,
@@ -23,7 +24,6 @@ from rai.audits.training.rows import COUNTED, stated, unstated
 from rai.evidence import Curve, Evidence, Exhibit, Line, Measurement, Table
 from rai.ledger import Ledger, Round
 
-NO_ROUNDS = "the ledger names no round"
 NO_NORMS = "no used update of the last round states its length"
 PER_ROUND = (
     "federation_rounds",
@@ -33,16 +33,19 @@ PER_ROUND = (
     "bytes_to_sites",
     "bytes_from_sites",
 )
+MOST_BYTES, MOST_RUNS = 10**15, 12
 OVER_SITES = "over the sites whose update was used in the last round; all of them, so no sampling error"
 ROUND_COLUMNS = (
     "Round",
     "Sites that took part",
-    "Share",
     "Excluded",
     "Loss",
     "Mean site",
     "Worst site",
     "Best site",
+)
+SENT_COLUMNS = (
+    "Round",
     "Mean update norm",
     "Norms, SD over mean",
     "Bytes to sites",
@@ -161,17 +164,31 @@ def _curve(title: str, label: str, lines: Sequence[Line]) -> Iterator[Curve]:
 
 
 def _log(rounds: Sequence[Round]) -> tuple[Table, ...]:
-    """Each update that was not used: round, site, reason."""
-    rows = [
-        (each.number, name, reply.excluded) for each in rounds for name, reply in each.replies.items() if reply.excluded
-    ]
-    if not rows:
+    """The updates that were not used, those of one site and reason on one line."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for each in rounds:
+        for name, reply in each.replies.items():
+            if reply.excluded:
+                found.setdefault((name, reply.excluded), []).append(each.number)
+    if not found:
         return ()
-    names = listed(dict.fromkeys(name for _, name, _ in rows))
-    more = f"; the first {MOST_LISTED} are listed" if len(rows) > MOST_LISTED else ""
-    title = f"Updates that were not used: {len(rows):,}, of {names}{more}"
-    alt = "Round, site and reason of each update that was left out before updates were joined, as the ledger states it."
-    return (Table(title, alt, ("Round", "Site", "Reason"), tuple(rows[:MOST_LISTED])),)
+    names = listed(dict.fromkeys(name for name, _ in found))
+    more = f"; the first {MOST_LISTED} reasons are listed" if len(found) > MOST_LISTED else ""
+    title = f"Updates that were not used: {sum(map(len, found.values())):,}, of {names}{more}"
+    alt = "Whose updates were left out before updates were joined, in which rounds and why, as the ledger states it."
+    rows = [(name, _in_words(numbers), len(numbers), why) for (name, why), numbers in found.items()]
+    return (Table(title, alt, ("Site", "Rounds", "Updates", "Reason"), tuple(rows[:MOST_LISTED])),)
+
+
+def _in_words(numbers: Sequence[int]) -> str:
+    """Rising numbers with those that follow each other joined: "1 to 4, 7"."""
+    ends: list[list[int]] = []
+    for each in numbers:
+        if ends and each == ends[-1][1] + 1:
+            ends[-1][1] = each
+        else:
+            ends.append([each, each])
+    return listed((f"{low}" if low == high else f"{low} to {high}" for low, high in ends), MOST_RUNS)
 
 
 def _table(seen: Seen, rounds: Sequence[Round], task: str) -> tuple[Table, ...]:
@@ -182,23 +199,38 @@ def _table(seen: Seen, rounds: Sequence[Round], task: str) -> tuple[Table, ...]:
     who = "who took part is not told" if seen.secret else f"in which {mean} of the sites took part on average"
     title = f"Rounds: {len(rounds):,}, {who}"
     title += f"; {len(kept)} are listed, evenly spread" if len(kept) < len(rounds) else ""
-    alt = "One row a round; a site took part if it sent an update, whether or not that was used."
-    return (Table(title, alt, ROUND_COLUMNS, tuple(_row(seen, each, task) for each in kept)),)
+    what = "R²" if task == "regression" else "accuracy"
+    alt = f"A site took part if it sent an update, whether or not that was used. The last columns tell of {what}."
+    course = Table(title, alt, ROUND_COLUMNS, tuple(_row(seen, each, task) for each in kept))
+    return (course,) if seen.secret else (course, _sent(rounds, kept))
 
 
 def _row(seen: Seen, one: Round, task: str) -> tuple[str | int | float | None, ...]:
     known = [each.accuracy for each in scores(seen, one, task)]
     ends = (float(np.mean(known)), min(known), max(known)) if known else (None, None, None)
+    taken: tuple[str | int, ...] = (NOT_TOLD, NOT_TOLD)
+    if not seen.secret:
+        replies = one.replies.values()
+        taken = (sum(map(took_part, replies)), sum(bool(each.excluded) for each in replies))
+    return (one.number, *taken, finite(one.loss), *ends)
+
+
+def _sent(rounds: Sequence[Round], kept: Sequence[Round]) -> Table:
+    """What was sent and how far sites moved, one line a round."""
+    down, up = (sum(each) for each in zip(*((one.bytes_down, one.bytes_up) for one in rounds), strict=True))
+    title = f"What was sent in all rounds: {_bytes(down)} to sites, {_bytes(up)} from them"
+    alt = "A norm is the length of a site's update; their spread tells how unevenly sites moved, not where to."
+    return Table(title, alt, SENT_COLUMNS, tuple(_sent_in(each) for each in kept))
+
+
+def _bytes(count: int) -> str:
+    return f"{count:,} bytes" if count < MOST_BYTES else "more than a petabyte"
+
+
+def _sent_in(one: Round) -> tuple[int | float | None, ...]:
     lengths = norms(one)
-    if seen.secret:
-        return (one.number, *(NOT_TOLD,) * 3, finite(one.loss), *ends, *(NOT_TOLD,) * 5)
     return (
         one.number,
-        sum(map(took_part, one.replies.values())),
-        participation(seen, one),
-        sum(bool(each.excluded) for each in one.replies.values()),
-        finite(one.loss),
-        *ends,
         float(np.mean(lengths)) if lengths else None,
         dispersion(lengths),
         min(one.bytes_down, int(LARGEST)),

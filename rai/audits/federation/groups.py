@@ -21,9 +21,7 @@ MOST_ROWS = 10**9
 NOTHING = "no site sent counts of groups in the last round (declare sensitive columns)"
 REGRESSION = "sites send no counts of groups for a regression model"
 ONE_CLASS = "Sites count one class, the positive one, against the rest: groups are compared in that alone."
-GROUP_COLUMNS = (
-    "Group", "Rows", *(f"{rate.title}{end}" for rate in RATES for end in ("", ", low", ", high"))
-)  # fmt: skip
+GROUP_COLUMNS = ("Group", "Rows", "Rate", "Value", "Low", "High")
 GAP_COLUMNS = ("Criterion", "Difference", "Low", "High", "By chance", "p", "Highest", "Lowest")
 SITE_COLUMNS = (
     "Site", "Groups", "Rows", "Smallest group", "Demographic parity", "Low", "High", "Equalized odds", "Low", "High"
@@ -73,7 +71,7 @@ def _attribute(found: Counted, task: str, rng: np.random.Generator) -> Evidence:
     gaps = [(each, _gap(each, kept, rng)) for each in criteria]
     measured = [lift_gap(gap, _named(each), facet=facet) for each, gap in gaps]
     by_group = [_rates(found, place, rates) for place in range(len(found.groups.levels))]
-    tables = (_gap_table(kept, gaps, measured), _group_table(found, by_group), *_sites(found, rng))
+    tables = (_gap_table(kept, gaps, measured), _group_table(found, by_group, rates), *_sites(found, rng))
     shown = (each for group in by_group for each in group)
     return Evidence((*measured, *shown), tables, caveats=_left_out(found))
 
@@ -133,20 +131,17 @@ def _gap_row(kept: Kept, criterion: Criterion, gap: Gap, found: Measurement) -> 
     return (criterion.title, found.value, found.low, found.high, found.chance, found.p, *ends)
 
 
-def _group_table(found: Counted, by_group: Sequence[Sequence[Measurement]]) -> Table:
-    width = len(by_group[0]) if by_group else 0
-    rows = tuple(
-        (level, *_rows_told(int(count)), *(end for each in group for end in (each.value, each.low, each.high)))
-        for level, count, group in zip(found.groups.levels, found.cells.sum(axis=1), by_group, strict=True)
-    )
+def _group_table(found: Counted, by_group: Sequence[Sequence[Measurement]], rates: Sequence[Rate]) -> Table:
+    """One line a rate of a group; of a group of one to four people nothing but its name."""
+    rows: list[tuple[Cell, ...]] = []
+    for level, count, group in zip(found.groups.levels, found.cells.sum(axis=1).tolist(), by_group, strict=True):
+        if hidden(count):
+            rows.append((level, "under 5", *(None,) * 4))
+        else:
+            rows.extend((level, count, rate.title, *_shown(each)) for rate, each in zip(rates, group, strict=True))
     alt = "Rates of each group over the held-out rows of all sites, with Wilson intervals."
-    return Table(
-        f"Groups over all sites by {found.groups.name}: {len(rows)}", alt, GROUP_COLUMNS[: 2 + 3 * width], rows
-    )
-
-
-def _rows_told(count: int) -> tuple[str | int]:
-    return ("under 5" if hidden(count) else count,)
+    groups = len(found.groups.levels)
+    return Table(f"Groups over all sites by {found.groups.name}: {groups}", alt, GROUP_COLUMNS, tuple(rows))
 
 
 def _sites(found: Counted, rng: np.random.Generator) -> tuple[Table, ...]:

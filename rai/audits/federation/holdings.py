@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rai.audits._exhibits import number
 from rai.audits._lift import hidden, shown
-from rai.audits.federation.alone import GAIN, better
-from rai.audits.federation.replies import MOST_LISTED, NOT_TOLD, Seen, finite, is_secret, took_part
+from rai.audits.federation.replies import MOST_LISTED, NOT_TOLD, OWN_FILES, Seen, finite, is_secret, took_part
 from rai.evidence import Bars, Exhibit, Heat, Measurement, Table
 from rai.ledger import Site
 
 MOST_CLASSES = 30
-UNDER = "under 5"
+UNDER, WITHHELD = "under 5", "withheld"
 COLUMNS = (
     "Site",
     "Rows",
@@ -20,12 +19,6 @@ COLUMNS = (
     "Accuracy",
     "Low",
     "High",
-    "Alone",
-    "Together",
-    "Gain alone",
-    "Gain low",
-    "Gain high",
-    "Better alone",
     "Epsilon",
     "Contribution",
 )
@@ -81,19 +74,21 @@ def _visible(site: Site, classes: tuple[str, ...]) -> tuple[float | None, ...]:
 
 def site_table(seen: Seen, measured: tuple[Measurement, ...]) -> Iterator[Table]:
     """One line a site, the least accurate first; nothing of a site of one to four people but its name."""
-    scores, gains = _by_site(measured, ("site_accuracy", "site_r2")), _by_site(measured, (GAIN,))
+    scores = {each.facet["site"]: each for each in measured if each.name in ("site_accuracy", "site_r2")}
     names = sorted(seen.names, key=lambda name: _least(scores.get(name)))
     if not names:
         return
     places = {each.name: each for each in seen.told.sites}
-    rows = tuple(_row(seen, places.get(name, Site(name, 0)), scores, gains) for name in names[:MOST_LISTED])
+    rows = tuple(_row(seen, places.get(name, Site(name, 0)), scores) for name in names[:MOST_LISTED])
     title = f"Sites: {len(names):,}" + _worst(scores.get(names[0]))
     title += f"; the {MOST_LISTED} least accurate are listed" if len(names) > MOST_LISTED else ""
     alt = (
-        "Accuracy (R² for regression) is that of the common model in the last round, with Wilson intervals. Alone and "
-        "together are both measured on the same held-out rows of the site."
+        "Accuracy (R² for regression) is that of the common model in the last round on the site's held-out rows, with "
+        "a Wilson interval. What rests on one to four people is withheld, and what no site states has no column."
     )
-    yield Table(title, alt, COLUMNS, rows)
+    kept = [place for place in range(len(COLUMNS)) if any(row[place] not in {None, WITHHELD} for row in rows)]
+    told = tuple(tuple(row[place] for place in kept) for row in rows)
+    yield Table(title, alt, tuple(COLUMNS[place] for place in kept), told)
 
 
 def _worst(found: Measurement | None) -> str:
@@ -102,33 +97,24 @@ def _worst(found: Measurement | None) -> str:
     return f", the worst served {found.facet['site']} ({number(found.value)})"
 
 
-def _by_site(measured: tuple[Measurement, ...], names: tuple[str, ...]) -> Found:
-    return {each.facet["site"]: each for each in measured if each.name in names}
-
-
 def _least(found: Measurement | None) -> float:
     return float("inf") if found is None or found.value is None else found.value
 
 
-def _row(seen: Seen, site: Site, scores: Found, gains: Found) -> tuple[Cell, ...]:
+def _row(seen: Seen, site: Site, scores: Found) -> tuple[Cell, ...]:
     replies = seen.by_site.get(site.name, ())
     rounds = NOT_TOLD if is_secret(seen.told.client_privacy) else sum(map(took_part, replies))
     taken = (rounds, NOT_TOLD if seen.secret else sum(bool(each.excluded) for each in replies))
-    rows = UNDER if hidden(site.rows) else site.rows
+    rows, known = UNDER if hidden(site.rows) else site.rows, seen.held_out.get(site.name)
     if site.name in seen.small:
-        return (site.name, rows, *taken, *(None,) * 10, finite(site.epsilon), None)
-    gain = gains.get(site.name)
-    known = seen.held_out.get(site.name)
+        told = UNDER if known is not None and hidden(known) else known
+        return (site.name, rows, *taken, told, *(WITHHELD,) * 3, finite(site.epsilon), WITHHELD)
     return (
         site.name,
         rows,
         *taken,
         None if known is None else shown(known),
         *_ends_of(scores.get(site.name)),
-        finite(site.alone),
-        finite(site.together),
-        *_ends_of(gain),
-        None if gain is None or gain.low is None else "yes" if better(gain) else "no",
         finite(site.epsilon),
         finite(site.contribution),
     )
@@ -138,24 +124,6 @@ def _ends_of(found: Measurement | None) -> tuple[float | None, ...]:
     return (None, None, None) if found is None else (found.value, found.low, found.high)
 
 
-def stress_chart(seen: Seen) -> Iterator[Heat]:
-    """What the common model was worth under each attack, by strategy; nothing where nobody tried."""
-    attacks = tuple(dict.fromkeys(name for each in seen.told.stress.values() for name in each))
-    if not attacks:
-        return
-    strategies = tuple(seen.told.stress)
-    values = tuple(tuple(finite(seen.told.stress[each].get(attack)) for attack in attacks) for each in strategies)
-    known = [
-        (value, f"{strategy} under {attack}")
-        for strategy, line in zip(strategies, values, strict=True)
-        for attack, value in zip(attacks, line, strict=True)
-        if value is not None
-    ]
-    worst = f": lowest {number(min(known)[0])} ({min(known)[1]})" if known else ""
-    alt = "What the common model is worth, by strategy and by what a hostile or broken site sends; single runs."
-    yield Heat(f"Attacks tried against strategies{worst}", alt, strategies, attacks, values, "strategy", "attack")
-
-
 def manifest(seen: Seen) -> Iterator[Table]:
     """Each file that was sent to the sites, with its hash, for whoever holds the files to compare."""
     files = tuple(sorted(seen.told.bundle.items()))
@@ -163,6 +131,14 @@ def manifest(seen: Seen) -> Iterator[Table]:
         more = f", of which {MOST_LISTED} are listed" if len(files) > MOST_LISTED else ""
         alt = "SHA-256 of each file of the bundle, as the ledger states it; whoever holds the files can compare."
         yield Table(f"Files sent to the sites: {len(files):,}{more}", alt, ("File", "SHA-256"), files[:MOST_LISTED])
+
+
+def rehearsed(seen: Seen) -> tuple[str, ...]:
+    """Say so where one party held the rows of all sites: what holds of such a rehearsal may not hold of real sites."""
+    if seen.told.partition == OWN_FILES:
+        return ()
+    how = f"runtime {seen.told.runtime}, rows dealt out: {seen.told.partition}"
+    return (f"This was a rehearsal: whoever trained the model held the rows of all sites ({how}).",)
 
 
 def setting(seen: Seen) -> Table:

@@ -35,7 +35,7 @@ def evidence(ledger: Ledger, seen: Seen) -> Evidence:
     secret = () if seen.told.client_privacy is None else _told_of(seen.told.client_privacy, tells=seen.tells)
     promised = found[0].value is not None or seen.told.client_privacy is not None
     shapes: tuple[Exhibit, ...] = (
-        _statement(found[0], sites, seen),
+        _statement(ledger, found[0], sites, seen),
         *_table(sites),
         _unnoised(seen, promised=promised),
     )
@@ -105,22 +105,30 @@ def _again(privacy: Privacy) -> float | str:
     return "the ledger's noise, sample rate, steps or delta bound nothing" if bound is None else bound
 
 
-def _statement(rows: Measurement, sites: dict[str, float], seen: Seen) -> Text:
+def _statement(ledger: Ledger, rows: Measurement, sites: dict[str, float], seen: Seen) -> Text:
     privacy = seen.told.client_privacy
     values = [None if rows.value is None else number(rows.value), None if privacy is None else number(privacy.epsilon)]
     title = " and ".join(
         f"{whom}: ε {value}" if value else f"{whom}: nothing"
         for whom, value in zip(("Promised to each row", "to each whole site"), values, strict=True)
     )
-    text = f"{_to_rows(values[0], sites)} {_to_sites(seen)}"
+    text = f"{_to_rows(ledger.privacy, values[0], sites)} {_to_sites(seen)}"
     return Text(title, f"{text} {APART}" if all(values) else text)
 
 
-def _to_rows(value: str | None, sites: dict[str, float]) -> str:
+def _to_rows(privacy: Privacy | None, value: str | None, sites: dict[str, float]) -> str:
     if value is None:
         return "Nothing bounds what a site's updates tell about single rows of it."
     over = f", the largest of {len(sites)} sites that state one" if sites else ""
-    return f"To the rows of a site epsilon {value} is promised (sample level){over}."
+    whom = "each row of a site" if privacy is None or privacy.unit == "record" else f"{unit_of(privacy)} at a site"
+    delta = "a delta that the ledger does not name" if privacy is None else f"delta {number(privacy.delta)}"
+    holes = "" if privacy is None else _holes(privacy)
+    return f"To {whom} epsilon {value} with {delta} is promised (sample level){over}.{holes}"
+
+
+def _holes(privacy: Privacy) -> str:
+    """What the ledger itself says that the promise leaves out."""
+    return f" Not covered, says the ledger: {'; '.join(privacy.waived)}." if privacy.waived else ""
 
 
 def _to_sites(seen: Seen) -> str:
@@ -136,7 +144,7 @@ def _to_sites(seen: Seen) -> str:
     more = f" Other accounts of the same rounds: {others}." if others else ""
     return (
         f"To {unit_of(privacy)} as a whole epsilon {number(privacy.epsilon)} is promised with delta "
-        f"{number(privacy.delta)} (client level; sampling: {privacy.sampler}).{rests}{more}"
+        f"{number(privacy.delta)} (client level; sampling: {privacy.sampler}).{rests}{_holes(privacy)}{more}"
     )
 
 
@@ -145,14 +153,19 @@ def _table(sites: dict[str, float]) -> tuple[Table, ...]:
         return ()
     rows = tuple(_largest_first(sites))
     more = f", of which {MOST_LISTED} are listed" if len(sites) > MOST_LISTED else ""
-    title = f"Epsilon spent by site, {len(sites)} sites{more}: at most {number(rows[0][1])} ({rows[0][0]})"
+    alike = len(set(sites.values())) == 1
+    most = f"{number(rows[0][1])} at each" if alike else f"at most {number(rows[0][1])} ({rows[0][0]})"
+    title = f"Epsilon spent by site, {len(sites)} sites{more}: {most}"
     alt = "What each site spent of its own rows' privacy; the largest is the one that counts."
     return (Table(title, alt, ("Site", "Epsilon"), rows),)
 
 
 def _unnoised(seen: Seen, *, promised: bool) -> Text:
     if not promised:
-        text = "No noise was promised to rows or sites: updates, losses, accuracies and counts left as they were."
+        text = (
+            "No noise was promised to rows or sites: updates, losses, accuracies and counts (of rows, of classes, of "
+            "right and wrong answers by group) left as they were."
+        )
         return Text("What left the sites without noise: all that they sent", text)
     if not seen.told.unnoised:
         return Text(

@@ -8,7 +8,7 @@ import numpy as np
 from rai.audits._exhibits import bars, spread
 from rai.audits._lift import lift, lift_gap, undefined
 from rai.audits.federation.contrasts import shortfall, worst_share
-from rai.audits.federation.replies import MOST_LISTED, TOO_MANY_ROWS, UNKNOWN_ROWS, Score, Seen, listed, scores
+from rai.audits.federation.replies import MOST_LISTED, TOO_MANY_ROWS, UNKNOWN_ROWS, Score, Seen, listed, scores, untold
 from rai.evidence import Evidence, Measurement
 from rai.stats.estimates import Estimate
 from rai.stats.gaps import rate_gap
@@ -17,8 +17,8 @@ from rai.stats.shares import mean_rate
 from rai.subject import Ints
 
 OVERALL = ("mean_site_accuracy", "worst_site_accuracy", "worst_site_shortfall", "site_accuracy_difference")
-NOBODY = "no site sent an accuracy in the last round"
-SINGLE = "a single site sent an accuracy in the last round"
+NOBODY = "no site sent an accuracy that can be read in the last round"
+SINGLE = "the accuracy of a single site may be told, and there is none to hold it against"
 NO_INTERVAL = "R² of a site: its rows stayed there, so there is no interval"
 MOST_PAIRS, DRAWS, FEWEST_DRAWS = 20_000_000, 2000, 200
 MOST_ROWS = 10**9
@@ -33,7 +33,7 @@ def evidence(seen: Seen, task: str, rng: np.random.Generator) -> Evidence:
     title = f"{what} of the common model by site in the last round: {spread(each, 'site')}"
     drawn = bars(title, each[:MOST_LISTED], "site", reference=_mean(found))
     chart = (replace(drawn, alt=f"The line is the mean over sites. {drawn.alt}"),) if found else ()
-    overall = _overall(found, rng) if task != "regression" else (undefined(name, NO_INTERVAL) for name in OVERALL)
+    overall = _overall(found, rng) if found and task != "regression" else _nothing(seen, found)
     return Evidence((*each[:MOST_LISTED], *overall), chart, caveats=tuple(_caveats(seen, found)))
 
 
@@ -62,12 +62,14 @@ def _mean(found: Sequence[Score]) -> float | None:
     return float(np.mean([each.accuracy for each in found])) if found else None
 
 
+def _nothing(seen: Seen, found: Sequence[Score]) -> Iterator[Measurement]:
+    sent = (name for one in seen.rounds[-1:] for name, reply in one.replies.items() if reply.accuracy is not None)
+    reason = NO_INTERVAL if found else untold(seen, sent, NOBODY)
+    yield from (undefined(name, reason) for name in OVERALL)
+
+
 def _overall(found: Sequence[Score], rng: np.random.Generator) -> Iterator[Measurement]:
     """Mean, worst, shortfall and gap; without rows they are told, and that there is no interval."""
-    reason = NOBODY if not found else ""
-    if reason:
-        yield from (undefined(name, reason) for name in OVERALL)
-        return
     if not all(each.rows for each in found) or sum(each.rows for each in found) >= MOST_ROWS:
         yield from _without_interval(found)
         return

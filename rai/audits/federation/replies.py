@@ -18,6 +18,11 @@ LARGEST = 1e100
 """A larger figure is told as this one: a ledger may hold any number."""
 UNKNOWN_ROWS = "the ledger does not tell on how many held-out rows"
 NOT_TOLD = "not told"
+NO_ROUNDS = "the ledger names no round"
+FEW = "each site that sent such a figure holds, or held back, fewer than 5 rows, so nothing of it is told"
+NOT_HELD = "no site held rows back to measure on (validation under [fit])"
+OWN_FILES = "sites' own files"
+"""What a ledger says of how rows were dealt out where each site read its own file."""
 UNDISCLOSED = "it is secret who took part in which round: the promise to whole sites rests on that"
 
 MOST_COUNTED = 10**12
@@ -81,6 +86,12 @@ class Seen:
         return frozenset(few.union(name for name, rows in self.held_out.items() if hidden(rows)))
 
     @cached_property
+    def measured(self) -> bool:
+        """Whether any site tells of held-out rows in any round: how many, or what the common model is worth there."""
+        every = (each for replies in self.by_site.values() for each in replies)
+        return any(each.held_out or each.loss is not None or each.accuracy is not None for each in every)
+
+    @cached_property
     def tells(self) -> bool:
         """Whether the ledger tells who took part in any round."""
         return any(took_part(each) or each.excluded for replies in self.by_site.values() for each in replies)
@@ -89,6 +100,15 @@ class Seen:
     def secret(self) -> bool:
         """Whether it is kept secret who took part in which round: a promise rests on that, and the ledger is silent."""
         return is_secret(self.told.client_privacy) and not self.tells
+
+
+def untold(seen: Seen, sent: Iterable[str], otherwise: str) -> str:
+    """Why a figure of single sites is missing, `sent` being those that sent it although it may not be told."""
+    if not seen.rounds:
+        return NO_ROUNDS
+    if set(sent) & seen.small:
+        return FEW
+    return otherwise if seen.measured else NOT_HELD
 
 
 def took_part(reply: Reply) -> bool:

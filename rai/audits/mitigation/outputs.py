@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from rai.audits._lift import large_enough, lift
+from rai.audits._lift import group_gap, large_enough, lift
 from rai.audits.mitigation.gaps import ALIKE, WHEN, Change, as_change
 from rai.audits.mitigation.pairs import Pair
-from rai.evidence import SMALLEST_CELL
 from rai.stats.bootstrap import DRAWS
 from rai.stats.changes import gap_change
-from rai.stats.estimates import Estimate, Gap, undefined, undefined_gap
-from rai.stats.means import mean_estimate, mean_gap
+from rai.stats.estimates import Estimate, Gap, undefined
+from rai.stats.means import mean_estimate
 from rai.subject import Floats, Groups
 
 
@@ -37,7 +36,7 @@ def output_changes(pair: Pair, groups: Groups, rng: np.random.Generator) -> Iter
         ("mae", "Mean absolute error", Values(*(np.abs(labels - each) for each in ends))),
     )
     for name, title, values in kinds:
-        gaps = [_gap(each, large, rng) for each in (values.before, values.after)]
+        gaps = [group_gap(each, large, rng) for each in (values.before, values.after)]
         change = _change(values, large, gaps, rng)
         yield as_change((name, title), gaps, change, {"attribute": groups.name})
 
@@ -70,13 +69,6 @@ def _in_group(before: Floats, after: Floats, facet: Mapping[str, str]) -> Change
     if found[2].low is None and found[2].value == 0.0 and len(before) > 1:
         ends[2] = lift(Estimate(0.0, 0.0, 0.0, len(before), ALIKE), "group_mae_change", facet=facet)
     return Change("group_mae", "Mean absolute error", ends[0], ends[1], replace(ends[2], p=p))
-
-
-def _gap(values: Floats, groups: Groups, rng: np.random.Generator) -> Gap:
-    known = groups.codes >= 0
-    if len(groups.levels) < 2:
-        return undefined_gap(f"fewer than two groups of {SMALLEST_CELL} rows or more", int(known.sum()))
-    return mean_gap(values[known], groups.codes[known], len(groups.levels), rng, names=groups.levels)
 
 
 def _change(values: Values, groups: Groups, gaps: list[Gap], rng: np.random.Generator) -> Estimate:

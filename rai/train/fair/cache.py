@@ -5,7 +5,6 @@ none: the trial is trained again.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,14 +16,15 @@ from torch import nn
 
 from rai.files import write_atomic
 from rai.ledger import Trial
+from rai.sealed import digest_of, sealed, unsealed
 
-KIND = "rai trial 1"
+KIND, SEAL = "rai trial 1", "sha256"
 ADAPTER: TypeAdapter[Trial] = TypeAdapter(Trial)
 
 
 def key_of(everything: Mapping[str, Any]) -> str:
     """Return the SHA-256 of plain values, whatever the order of their names."""
-    return hashlib.sha256(_canonical({"kind": KIND, **everything}).encode()).hexdigest()
+    return digest_of({"kind": KIND, **everything})
 
 
 def identity(network: nn.Module) -> str:
@@ -41,7 +41,7 @@ def keep(folder: Path | None, key: str, trial: Trial) -> None:
     """Write a trial so that a crash leaves a whole file or none; without a folder, nothing is written."""
     if folder is not None:
         content = {"key": key, "trial": asdict(trial)}
-        write_atomic(_place(folder, key), json.dumps({**content, "sha256": key_of(content)}, indent=1) + "\n")
+        write_atomic(_place(folder, key), sealed(content, seal=SEAL, kind=KIND))
 
 
 def recalled(folder: Path | None, key: str) -> Trial | None:
@@ -49,17 +49,11 @@ def recalled(folder: Path | None, key: str) -> Trial | None:
     if folder is None:
         return None
     try:
-        content = json.loads(_place(folder, key).read_text(encoding="utf-8"))
-        told = content.pop("sha256")
-        believed = content["key"] == key and told == key_of(content)
-        return ADAPTER.validate_python(content["trial"]) if believed else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
+        found = unsealed(_place(folder, key).read_bytes(), seal=SEAL, kind=KIND)
+        return ADAPTER.validate_python(found["trial"]) if found and found["key"] == key else None
+    except (OSError, KeyError, ValidationError):
         return None
 
 
 def _place(folder: Path, key: str) -> Path:
     return folder / f"{key}.json"
-
-
-def _canonical(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -20,6 +20,12 @@ class Choice:
         """Return in one line what was kept, and its gap."""
         return f"{self.point.label}, {curve.gap.replace('_', ' ')} {value_of(self.point, curve.gap, np.nan):.3f}"
 
+    def warnings(self, at_most: float) -> tuple[str, ...]:
+        """Return what must be known of a point whose gap is larger than was asked for; nothing of any other."""
+        if self.reached:
+            return ()
+        return (f"no strength has a gap of at most {at_most:g} in the mean; the one with the smallest gap was taken",)
+
 
 def chosen(curve: Frontier, at_most: float) -> Choice:
     """Return the point of highest accuracy whose mean gap is at most `at_most`, or else the one with the smallest gap.
@@ -32,7 +38,5 @@ def chosen(curve: Frontier, at_most: float) -> Choice:
         reason = lost[0] if lost else "too few rows of some group to measure it on"
         what = f"the {curve.gap.replace('_', ' ')} is defined for no trial ({reason})"
         raise InputError(what, where="fair.strengths")
-    able = [each for each in points if value_of(each, curve.gap, np.inf) <= at_most]
-    if able:
-        return Choice(max(able, key=lambda each: value_of(each, curve.quality, -np.inf)), reached=True)
-    return Choice(min(points, key=lambda each: value_of(each, curve.gap, np.inf)), reached=False)
+    best = curve.best(at_most, baseline=False)
+    return Choice(best or min(points, key=lambda each: value_of(each, curve.gap, np.inf)), reached=best is not None)

@@ -77,9 +77,13 @@ class Frontier:
         """The trials that could not be trained; their warnings say why."""
         return tuple(each for each in self.trials if not each.values)
 
-    def best(self, at_most: float = 0.02) -> Point | None:
-        """Return the point of highest accuracy among those whose mean gap is at most `at_most`; None without any."""
-        able = [each for each in self.points if value_of(each, self.gap, np.inf) <= at_most]
+    def best(self, at_most: float = 0.02, *, baseline: bool = True) -> Point | None:
+        """Return the point of highest accuracy among those whose mean gap is at most `at_most`; None without any.
+
+        Without `baseline`, training without a criterion is not among them.
+        """
+        points = [each for each in self.points if baseline or each.method != BASELINE]
+        able = [each for each in points if value_of(each, self.gap, np.inf) <= at_most]
         return max(able, key=lambda each: value_of(each, self.quality, -np.inf), default=None)
 
     def change(self, point: Point) -> Mapping[str, Estimate]:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
 from rai.card import Network
 from rai.networks.mlp import mlp
+from rai.subject import Ints
 from rai.train.batches import Rows
 from rai.train.fair.cells import Combinations
 from rai.train.fitting import fit
@@ -30,11 +32,16 @@ class Labelled:
         return replace(self.rows, targets=self.labels * many + self.cells, task="multiclass", groups={})
 
 
-def labelled(rows: Rows, found: Combinations) -> Labelled:
-    """Return those of the rows whose combination of levels is among those found."""
+def codes_of(rows: Rows) -> Ints:
+    """Return each row's level of each attribute, (rows, attributes), -1 where it is unknown."""
     if rows.sensitive is None:
         raise RuntimeError("the rows carry no sensitive codes")
-    cells = torch.from_numpy(found.of(rows.sensitive.numpy()))
+    return np.asarray(rows.sensitive.numpy())
+
+
+def labelled(rows: Rows, found: Combinations) -> Labelled:
+    """Return those of the rows whose combination of levels is among those found."""
+    cells = torch.from_numpy(found.of(codes_of(rows)))
     known = torch.nonzero(cells >= 0).flatten()
     kept = rows.take(known)
     return Labelled(kept, kept.targets.long().flatten(), cells[known])

@@ -8,20 +8,12 @@ import torch
 from torch import Tensor
 
 
-def without(gradient: Tensor, direction: Tensor) -> Tensor:
-    """Return the gradient less its part along `direction`: the sum of the products of their numbers is 0 afterwards.
-
-    Both have the shape of one parameter, whatever that is: a matrix counts as one long list of numbers. A direction of
-    length 0 takes nothing away.
-    """
-    return opposed(gradient, direction, 0.0)
-
-
 def opposed(gradient: Tensor, adversary: Tensor, strength: float) -> Tensor:
     """Return the gradient that the predictor follows: g - proj_u g - strength · u, in the words of the paper.
 
-    `adversary` is u, the gradient of the adversary's loss by the predictor's parameter: a step down what is returned
-    does not help the adversary, and by `strength` it makes the adversary worse.
+    Both have the shape of one parameter, whatever that is: a matrix counts as one long list of numbers. `adversary` is
+    u, the gradient of the adversary's loss by the predictor's parameter; one of length 0 takes nothing away. A step
+    down what is returned does not help the adversary, and by `strength` it makes the adversary worse.
     """
     length = torch.linalg.vector_norm(adversary).clamp(min=torch.finfo(adversary.dtype).tiny)
     share = torch.dot(gradient.flatten(), adversary.flatten()) / length / length

@@ -20,7 +20,7 @@ from rai.networks.thresholded import Thresholded, thresholded
 from rai.subject import Floats
 from rai.train.batches import Rows
 from rai.train.fair.cells import Combinations, Terms, combinations, terms
-from rai.train.fair.group_model import labelled, network_of, teach
+from rai.train.fair.group_model import codes_of, labelled, network_of, teach
 from rai.train.fair.job import Attribute, Job
 from rai.train.fair.offsets import Ground, prices
 from rai.train.fair.seen import Reading, Seen, ground_of, joined, known_by_heart, seen
@@ -103,30 +103,7 @@ def train(job: Job) -> Trained:
     return Trained(module := found.at(job.strength), _account(base.ledger, found, module, job))
 
 
-def adjust(  # noqa: PLR0913 - a network and how it is read, rows and who is in them, and what is asked for
-    base: nn.Module,
-    rows: Rows,
-    attributes: tuple[Attribute, ...],
-    fair: Fair,
-    settings: Fit,
-    held: Rows | None = None,
-    *,
-    reading: Reading | None = None,
-) -> nn.Module:
-    """Return a network that was trained before with the share `fair.strength` of its gap gone, all of it where None.
-
-    All else is as for `adjustable`.
-    """
-    found = adjustable(base, rows, attributes, fair, settings, held, reading=reading)
-    return found.at(1.0 if fair.strength is None else fair.strength)
-
-
-def curve(found: Adjustable, strengths: Sequence[float]) -> list[tuple[float, nn.Module]]:
-    """Return the network at each of these strengths, in their order; all share one base and one network of groups."""
-    return [(strength, found.at(strength)) for strength in strengths]
-
-
-def adjustable(  # noqa: PLR0913 - as for adjust
+def adjustable(  # noqa: PLR0913 - a network and how it is read, rows and who is in them, and what is asked for
     base: nn.Module,
     rows: Rows,
     attributes: tuple[Attribute, ...],
@@ -146,7 +123,7 @@ def adjustable(  # noqa: PLR0913 - as for adjust
     require_classes(rows)
     base = copied(base).cpu().eval()
     how = reading or _reading(base, rows)
-    found = combinations(_codes(rows))
+    found = combinations(codes_of(rows))
     learned, *aside = [
         each for each in (labelled(each, found) for each in (rows, held) if each is not None) if len(each.rows)
     ]
@@ -198,30 +175,11 @@ def told(attributes: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
     return tuple(single) if len(single) > 1 and last.name == " × ".join(each.name for each in single) else attributes
 
 
-def columns_told(attributes: tuple[Attribute, ...]) -> int:
-    """Return how many columns with groups follow a row's own inputs where `attribute_at_predict` is on."""
-    return sum(len(each.levels) for each in told(attributes))
-
-
-def with_groups(rows: Rows, attributes: tuple[Attribute, ...]) -> Rows:
-    """Return rows of a table followed by 1 for the level that each has of each attribute, 0 for the others."""
-    codes = torch.from_numpy(_codes(rows))
-    ranges = [(codes[:, [place]], torch.arange(len(each.levels))) for place, each in enumerate(told(attributes))]
-    columns = [(code == levels).to(rows.inputs) for code, levels in ranges]
-    return replace(rows, inputs=torch.cat([rows.inputs, *columns], dim=1))
-
-
 def require_classes(rows: Rows) -> None:
     """Raise `InputError` where there are no classes to decide between."""
     if rows.task not in {"binary", "multiclass"}:
         what = f"is 'threshold', and the task is {rows.task}"
         raise InputError(what, where="fair.method", expected="a task with classes", do="choose 'gap_penalty'")
-
-
-def _codes(rows: Rows) -> "np.typing.NDArray[np.int64]":
-    if rows.sensitive is None:
-        raise RuntimeError("the rows carry no sensitive codes")
-    return np.asarray(rows.sensitive.numpy())
 
 
 def _reading(base: nn.Module, rows: Rows) -> Reading:
@@ -257,7 +215,7 @@ def _account(ledger: Ledger, found: Adjustable, module: nn.Module, job: Job) -> 
 
 def _scarce(job: Job) -> Iterator[str]:
     """Name the levels that are too rare to be counted."""
-    for column, each in zip(_codes(job.rows).T, job.attributes, strict=True):
+    for column, each in zip(codes_of(job.rows).T, job.attributes, strict=True):
         rare = [level for code, level in enumerate(each.levels) if (column == code).sum() < LEAST]
         if rare:
             yield f"of {each.name}, levels with fewer than {LEAST} rows were not counted: {', '.join(rare)}"

@@ -1,20 +1,13 @@
 """The trials of a trade-off curve: each method at each strength with each seed, trained and measured on other rows."""
 
-import pickle
-import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, lru_cache
-from multiprocessing import get_context
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from rai.errors import InputError
@@ -28,6 +21,7 @@ from rai.train.fair.points import BASELINE
 from rai.train.fair.sensitive import Marked
 from rai.train.fair.watched import outputs_of
 from rai.train.fitting import fit
+from rai.train.pool import one_thread, pool
 from rai.train.settings import Fair, Fit
 from rai.train.trained import Trained
 from rai.train.warm import warm
@@ -131,77 +125,16 @@ def _alone(work: Work, wanted: Sequence[Asked], _jobs: int) -> Iterator[tuple[As
     if wanted:
         warm()
     for each in wanted:
-        with _one_thread():
+        with one_thread():
             found = trial(work, each)
         yield each, found
 
 
 def _together(work: Work, wanted: Sequence[Asked], jobs: int) -> Iterator[tuple[Asked, Trial]]:
-    with _pool(min(jobs, len(wanted))) as pool, _packed(work) as packed:
-        futures = {pool.submit(_next, packed, each): each for each in wanted}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise InputError(
-                "one of the processes ended before its trial was done",
-                where="jobs",
-                do="call it again with jobs=1 (from a script, under if __name__ == '__main__'); what is kept stays",
-            ) from None
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Lend processes; whatever ends the loan, trials that have not begun are not begun any more."""
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _packed(work: Work) -> Iterator[Path]:
-    """Put what all trials share into a file for the processes to read, and take it away afterwards."""
-    try:
-        content = pickle.dumps(work)
-    except Exception:  # noqa: BLE001 - pickle raises other kinds for each thing that it cannot write
-        what = "cannot be handed to other processes"
-        raise InputError(what, where="network", do="define its class in a module, or use jobs=1") from None
-    with tempfile.TemporaryDirectory() as folder:
-        packed = Path(folder, "work")
-        packed.write_bytes(content)
-        yield packed
-
-
-def _begin() -> None:
-    """Make a process of the pool ready: one thread, and Ctrl-C is heard while it trains alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    warm()
-
-
-def _next(packed: Path, asked: Asked) -> Trial:
-    if not packed.exists():  # a process has its next trial in hand before anybody could call that off
-        raise CancelledError
-    return trial(_unpacked(packed), asked)
-
-
-@lru_cache(maxsize=1)
-def _unpacked(packed: Path) -> Work:
-    found: Work = pickle.loads(packed.read_bytes())  # noqa: S301 - the process that started this one has written it
-    return found
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As many threads as a process of the pool has, so that sums are added up in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with pool(work, min(jobs, len(wanted))) as processes:
+        futures = {processes.submit(trial, each): each for each in wanted}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
 def _tell(watch: Watch | None, done: int, of: int, trial: Trial) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from typing import Any
 
 from torch import nn
 
@@ -11,6 +12,7 @@ from rai.train.account import Finished, ledger_of, versions
 from rai.train.checkpoints import Clock
 from rai.train.federated.book import Sheet, round_of
 from rai.train.federated.contribution import Contributions
+from rai.train.federated.facts import OWN
 from rai.train.federated.job import Job
 from rai.train.federated.local import Run
 from rai.train.federated.promises import (
@@ -23,8 +25,12 @@ from rai.train.federated.promises import (
     unnoised,
     warnings,
 )
+from rai.train.federated.sites import HANDED_IN
 from rai.train.federated.worth import alone, contributions
 from rai.train.loop import State
+
+DEALING = frozenset({"partition", "alpha", "classes", "column", "smallest"})
+"""Settings of how one table is dealt out to sites."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ def ledger_of_federation(job: Job, told: Told) -> Ledger:
     """Write the account: the time is that of the rounds; models that sites trained alone are no part of it."""
     ledger = ledger_of(_finished(job, told))
     brought = _brought(job, told)
-    doubts = (*told.run.warnings, *_doubts(job, told.run.book), *([brought.reason] if brought.reason else []))
+    doubts = (*told.run.warnings, *_doubts(job, told.run.book), *_unvalued(brought))
     return replace(
         ledger,
         versions={**versions(), **_tools(job)},
@@ -62,7 +68,7 @@ def _finished(job: Job, told: Told) -> Finished:
         "validation": sum(0 if part.held is None else len(part.held) for part in parts),
     }
     private = {} if job.private is None else {"private": asdict(job.private)}
-    recipe = {**asdict(job.fit), "federated": asdict(job.federated), **private}
+    recipe = {**asdict(job.fit), "federated": _settings(job), **private}
     recipe |= {"origin": told.origin} if told.origin else {}
     state = State(rows=_rows_seen(job, told.run.book), history=list(told.epochs))
     return Finished(
@@ -78,6 +84,13 @@ def _finished(job: Job, told: Told) -> Finished:
     )
 
 
+def _settings(job: Job) -> dict[str, Any]:
+    """What was said of the federation, with as many clients as there are; how rows are dealt out only if they were."""
+    said = {**asdict(job.federated), "clients": len(job.sites.parts)}
+    dealt = job.sites.dealt not in {HANDED_IN, OWN}
+    return {name: each for name, each in said.items() if dealt or name not in DEALING}
+
+
 def _federation(job: Job, told: Told, brought: Contributions) -> Federation:
     return Federation(
         job.federated.runtime,
@@ -88,7 +101,7 @@ def _federation(job: Job, told: Told, brought: Contributions) -> Federation:
         tuple(shown(job, round_of(sheet, job.sites.names)) for sheet in told.run.book),
         client_privacy=promise_to_sites(job),
         assumption=rests_on(job),
-        unnoised=unnoised(job),
+        unnoised=unnoised(job, brought=brought.values is not None),
     )
 
 
@@ -120,8 +133,12 @@ def _brought(job: Job, told: Told) -> Contributions:
     if not job.federated.contributions:
         return Contributions(None)
     if job.federated.client_privacy is not None:
-        return Contributions(None, "contributions would tell of each site's update what the noise hides")
+        return Contributions(None, "they would tell of each site's update what the noise hides")
     return contributions(job, told.run.book, told.flops_a_row)
+
+
+def _unvalued(brought: Contributions) -> tuple[str, ...]:
+    return (f"contributions of sites were not computed: {brought.reason}",) if brought.reason else ()
 
 
 def _doubts(job: Job, book: Sequence[Sheet]) -> list[str]:

@@ -5,6 +5,7 @@ disk, where its node config says. Imported by Flower alone, in processes of its 
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -33,12 +34,14 @@ from rai.train.federated.own_rows import holds_parts, read_parts
 from rai.train.federated.promises import SitePromises, account_at
 from rai.train.federated.round_files import PROBLEM, write_round
 from rai.train.federated.seats import LEVELS, SITE, Seated
+from rai.train.federated.simulation import node_of
 from rai.train.federated.site import Home
 from rai.train.given import Parts, parts_of, rows_given
 from rai.train.setup import device_of
 
 DATA, NUMBER, NAME, ACCOUNTS = "data", "partition-id", "name", "accounts"
 NodeConfig = Mapping[str, Any]
+UNREADABLE = "its file cannot be read as the card says; the log of its SuperNode says why"
 
 
 class Answering(ClientApp):
@@ -48,12 +51,14 @@ class Answering(ClientApp):
         """Answer one message."""
         try:
             order = read_order(unpacked(str(context.run_config["job"])))
+            node = node_of(context.node_config)
             if message.metadata.message_type == MessageType.QUERY:
-                told = ConfigRecord({SITE: to_text(told_by(order, context.node_config))})
+                told = ConfigRecord({SITE: to_text(told_by(order, node))})
                 return Message(RecordDict({SITE: told}), reply_to=message)
-            home = home_of(order, context.node_config, _levels(message))
+            home = home_of(order, node, _levels(message))
             return client_app(lambda _: home, order.fit, sent)(message, context)
         except Exception as error:  # noqa: BLE001 - Flower would send the text of any error, which may quote rows
+            _enter(error)
             return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, reason_of(error)), reply_to=message)
 
 
@@ -106,16 +111,32 @@ def told_by(order: Order, node: NodeConfig) -> Facts:
     parts, site = parts_at(order, node, build(order.network)), int(node[NUMBER])
     promises = promises_of(order, node, parts)
     promise = None if promises is None else promises.made().get(site)
-    name = str(node.get(NAME) or (order.names[site] if site < len(order.names) else site))
-    return facts_of(site, name, parts, promise)
+    return facts_of(site, name_of(order, node), parts, promise)
 
 
 def parts_at(order: Order, node: NodeConfig, module: torch.nn.Module) -> Parts:
-    """Read a site's own file: tensors of a rehearsal, or rows as the card says, of which a share is held back."""
+    """Read a site's own file: tensors of a rehearsal, or rows as the card says, of which a share is held back.
+
+    Raises `InputError` that tells no more than others may know: which column of the card is wrong, and how.
+    """
     for name in (DATA, NUMBER):
         if name not in node:
             raise InputError(f"names no {name}", where="node config", do=f"start the SuperNode with {name}=…")
-    path = Path(str(node[DATA]))
+    try:
+        return _parts_in(Path(str(node[DATA])), order, module)
+    except InputError as error:
+        raise InputError(error.outward or UNREADABLE, where=name_of(order, node)) from error
+
+
+def name_of(order: Order, node: NodeConfig) -> str:
+    """Return the site's name: its own, or the one that the bundle has for its number."""
+    site = int(node[NUMBER])
+    return str(node.get(NAME) or (order.names[site] if site < len(order.names) else site))
+
+
+def _parts_in(path: Path, order: Order, module: torch.nn.Module) -> Parts:
+    if not path.exists():
+        raise InputError("no such file", where=path, outward=f"no such file as its node config names in {DATA}")
     if holds_parts(path):
         return read_parts(path, order.task)
     if order.card is None:
@@ -131,6 +152,13 @@ def promises_of(order: Order, node: NodeConfig, parts: Parts) -> SitePromises | 
         return None
     folder = Path(str(node.get(ACCOUNTS) or Path(str(node[DATA])).parent / "accounts"))
     return SitePromises(order.private, {int(node[NUMBER]): account_at(folder, parts, order.private)})
+
+
+def _enter(error: Exception) -> None:
+    """Say in the site's own log, which stays there, what went wrong and where."""
+    whole = error.__cause__ or error
+    known = isinstance(whole, InputError)
+    logging.getLogger("rai").error("%s", whole, exc_info=None if known else whole)
 
 
 def _nobody(_sheet: Sheet) -> None:

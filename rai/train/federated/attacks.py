@@ -3,7 +3,7 @@
 Sign flips are those of Li et al. 2019 (RSA, arXiv:1811.03761); the rest are faults that happen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, NDArray[Any]]
 ATTACKS = ("sign_flip", "nan", "inflated")
 BOTH = "both"
-NONE = "none"
 CLAIMED = 1_000_000
 
 
@@ -66,27 +65,6 @@ def _attacked(update: "Update", reference: Arrays, attack: str, scale: float) ->
     if attack in {"inflated", BOTH}:
         examples = inflated(examples)
     return replace(update, arrays=arrays, examples=examples)
-
-
-def stress(
-    run: Callable[[str | None, str], float], attacks: Sequence[str] = ATTACKS, strategies: Sequence[str] = ("fedavg",)
-) -> dict[str, dict[str, float]]:
-    """Return what the model is worth by strategy, then by attack, "none" first.
-
-    `run(attack, strategy)` trains under an attack (None for no attack) and returns, say, honest sites' accuracy. A run
-    that ends with an `InputError` has no entry.
-    """
-    return {strategy: _worths(run, attacks, strategy) for strategy in strategies}
-
-
-def _worths(run: Callable[[str | None, str], float], attacks: Sequence[str], strategy: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for attack in (None, *attacks):
-        try:
-            found[attack or NONE] = float(run(attack, strategy))
-        except InputError:
-            continue
-    return found
 
 
 def _floating(array: NDArray[Any]) -> bool:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rai.errors import InputError
 from rai.ledger import Privacy, Round
+from rai.train.checks import CHANCE, POSITIVE, SHARE, require_bounds
 from rai.train.federated.site_account import UNNOISED
 from rai.train.private.accounting import epsilon
 from rai.train.private.noise import add_noise
@@ -23,6 +24,7 @@ from rai.train.private.sampling import poisson
 from rai.train.settings import ClientPrivacy
 
 Arrays = Mapping[str, NDArray[Any]]
+BOUNDS = {"noise_multiplier": POSITIVE, "max_grad_norm": POSITIVE, "delta": CHANCE}
 MEANS = frozenset({"fedavg", "fedprox", "fedavgm", "fedadam", "fedyogi", "fedadagrad"})
 """Strategies that need the sites' mean and nothing else of them: only these can be handed a mean with noise."""
 SERVER = "the server is trusted: it sees each site's update before there is noise on it"
@@ -155,12 +157,7 @@ def _clipped(
 
 
 def _require(privacy: ClientPrivacy, share: float) -> None:
-    for name in ("noise_multiplier", "max_grad_norm"):
-        value = getattr(privacy, name)
-        if not (isfinite(value) and value > 0):
-            raise InputError(f"is {value!r}", where=f"federated.client_privacy.{name}", expected="a number above 0")
-    if not 0 < privacy.delta < 1:
-        what, expected = f"is {privacy.delta!r}", "a chance above 0 and below 1, such as 1e-5"
-        raise InputError(what, where="federated.client_privacy.delta", expected=expected)
-    if not 0 < share <= 1:
-        raise InputError(f"is {share!r}", where="federated.share", expected="a share above 0 and at most 1")
+    require_bounds(privacy, BOUNDS, "federated.client_privacy")
+    holds, expected = SHARE
+    if not holds(share):
+        raise InputError(f"is {share!r}", where="federated.share", expected=expected)

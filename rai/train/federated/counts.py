@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from rai.errors import InputError
+from rai.stats.confusion import CELLS, binary_counts
 from rai.subject import Groups
 
 Four = tuple[int, int, int, int]
 Counts = dict[str, dict[str, Four]]
-CELLS = ("tn", "fp", "fn", "tp")
 GAPS = ("demographic_parity_difference", "equalized_odds_difference", "equal_opportunity_difference")
 WHERE = "counts of groups"
 
@@ -32,9 +32,7 @@ def group_counts(labels: Any, predicted: Any, groups: Mapping[str, Groups], *, p
 
 
 def _per_level(true: Any, yes: Any, group: Groups) -> dict[str, Four]:
-    known = group.codes >= 0
-    cells = group.codes[known].astype(np.int64) * 4 + 2 * true[known] + yes[known]
-    many = np.bincount(cells, minlength=4 * len(group.levels)).reshape(-1, 4)
+    many = binary_counts(true, yes, group.codes, len(group.levels))
     return {level: _four(four) for level, four in zip(group.levels, many, strict=True)}
 
 

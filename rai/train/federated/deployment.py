@@ -9,9 +9,10 @@ import subprocess
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,19 @@ from rai.train.federated.round_files import PROBLEM, read_round
 from rai.train.federated.site import load
 from rai.train.federated.site_private import with_noise
 from rai.train.federated.sites import Sites
-from rai.train.federated.superlink import HOME, Link, Node, Tls, environment, rehearsal
+from rai.train.federated.superlink import HOME, Link, Node, Ready, Tls, environment, rehearsal
 
 POLL = 0.3
 ASK_EVERY = 20.0
 """Seconds between questions to the SuperLink while rounds go on; each starts a process."""
 CONNECTION = "rai"
 ACCOUNTS = "accounts"
-COMPLETED = "finished:completed"
+COMPLETED, FAILED = "finished:completed", "finished:failed"
 SEPARATE = "sites learned one by one: each on its own"
 COMMAND_DEADLINE = 180.0
 Heard = Callable[[Sheet], None]
+Servers = Callable[[Path, Sequence[Node]], AbstractContextManager[Ready]]
+"""Keeps servers running in a folder for sites that are told these values."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,17 @@ def run_deployed(
     `network` says what `job.module` is, for sites are sent no code. `warm` chooses the executor that keeps torch
     loaded. Raises `InputError` for a network that is another, and where the run fails.
     """
+    return run_on_servers(job, heard, network, places=places, servers=partial(rehearsal, tls=tls, warm=warm))
+
+
+def run_on_servers(job: Job, heard: Heard, network: Network, *, places: Places, servers: Servers) -> Deployed:
+    """Let all sites of the job learn together on servers that are started here; raises as `run_deployed` does."""
     load(build(network), job.start)
     with _folder(places.folder) as place:
         bundle = stage(place / "bundle", order_of(job, network), job.start)
         nodes = nodes_of(job.sites, place, places.accounts or place / ACCOUNTS)
-        with rehearsal(place, nodes, tls=tls, warm=warm) as ready:
-            submitted = submit(ready.link, bundle, place, result=place / "result")
+        with servers(place, nodes) as ready:
+            submitted = submit(ready.link, bundle, place, result=place / "result", options=ready.options)
             run = follow(submitted, job, heard, ready.require_running)
             facts = read_facts(submitted.result)
     return Deployed(run, bundle.manifest, facts)
@@ -130,16 +138,16 @@ def order_of(job: Job, network: Network, card: Card | None = None) -> Order:
     )
 
 
-def submit(link: Link, bundle: Bundle, folder: Path, *, result: Path) -> Submitted:
+def submit(link: Link, bundle: Bundle, folder: Path, *, result: Path, options: Sequence[str] = ()) -> Submitted:
     """Hand a bundle to a SuperLink; `result` is the folder on the SuperLink's machine to which rounds are written.
 
-    `folder` holds what Flower's commands write. Raises `InputError` where the bundle is not as it was written, or the
-    SuperLink does not take it.
+    `folder` holds what Flower's commands write, and `options` are more words for `flwr run`. Raises `InputError` where
+    the bundle is not as it was written, or the SuperLink does not take it.
     """
     require_clean(bundle)
     write_atomic(folder / HOME / "config.toml", _connection(link))
     said = f"result='{result.resolve()}'"
-    answer = _asked(folder, "run", str(bundle.folder.resolve()), CONNECTION, "--run-config", said)
+    answer = _asked(folder, "run", str(bundle.folder.resolve()), CONNECTION, "--run-config", said, *options)
     number = answer.get("run-id")
     if not number:
         raise InputError("did not take the run", where=link.address, do="see that it runs, and its log")
@@ -172,6 +180,8 @@ def follow(submitted: Submitted, job: Job, heard: Heard, look: Callable[[], None
             if not keep:
                 sheet.updates, sheet.start, sheet.end = {}, {}, {}
             continue
+        if (submitted.result / PROBLEM).exists():
+            _require_completed(FAILED, len(book), submitted, job)
         look()
         if len(book) == job.federated.rounds or time.monotonic() - asked > ASK_EVERY:
             status, asked = status_of(submitted), time.monotonic()
@@ -193,10 +203,17 @@ def _require_completed(status: str, rounds: int, submitted: Submitted, job: Job)
     if status == COMPLETED:
         what = f"the run is done, and {rounds} of its {job.federated.rounds} rounds lie in {submitted.result} here"
         raise InputError(what, where=where, do="submit it on the SuperLink's machine, or to a folder that both share")
-    problem = submitted.result / PROBLEM
-    why = problem.read_text(encoding="utf-8") if problem.exists() else "see the logs of the SuperLink"
     what = f"the run ended as {status!r} after {rounds} of {job.federated.rounds} rounds"
-    raise InputError(what, where=where, do=why)
+    raise InputError(what, where=where, do=_why(submitted))
+
+
+def _why(submitted: Submitted) -> str:
+    """What the server's app wrote down of why the run failed, else where the logs are."""
+    problem = submitted.result / PROBLEM
+    if problem.exists():
+        return problem.read_text(encoding="utf-8")
+    here = (submitted.folder / "superlink.log").exists()
+    return f"see the logs in {submitted.folder}" if here else "see the logs of the SuperLink"
 
 
 def with_bundle(ledger: Ledger, manifest: Mapping[str, str]) -> Ledger:

@@ -13,7 +13,7 @@ from rai.files import write_atomic
 from rai.ledger import Fingerprint, Privacy
 from rai.ledger.types import Count
 from rai.train.batches import Rows
-from rai.train.federated.sites import Sites
+from rai.train.federated.sites import Sites, all_levels, levels_in
 from rai.train.given import Parts
 from rai.train.losses import Task
 
@@ -57,18 +57,13 @@ class DistantSites(Sites):
 def facts_of(number: int, name: str, parts: Parts, promise: Privacy | None) -> Facts:
     """Return what a site tells of its rows: counts, and the names of its classes' positions and groups' levels."""
     own = Sites((name,), (parts,), Fingerprint(0, ""), "", {})
-    levels = {each: tuple(group.levels) for each, group in parts.train.groups.items()}
     held = 0 if parts.held is None else len(parts.held)
-    return Facts(number, name, len(parts.train), held, own.classes(0), levels, promise)
+    return Facts(number, name, len(parts.train), held, own.classes(0), levels_in(parts.train), promise)
 
 
 def levels_of(facts: Sequence[Facts]) -> dict[str, tuple[str, ...]]:
     """Return every level of every attribute that any site knows, in the order of sites."""
-    found: dict[str, dict[str, None]] = {}
-    for each in facts:
-        for name, levels in each.levels.items():
-            found.setdefault(name, {}).update(dict.fromkeys(levels))
-    return {name: tuple(levels) for name, levels in found.items()}
+    return all_levels(each.levels for each in facts)
 
 
 def distant(names: Sequence[str], attributes: Mapping[str, tuple[str, ...]], task: Task) -> Sites:

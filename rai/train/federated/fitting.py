@@ -24,9 +24,11 @@ from rai.train.federated.flower import quiet, switched_off
 from rai.train.federated.job import Job, require_federated
 from rai.train.federated.local import Run, replies_of, run_local
 from rai.train.federated.promises import SitePromises, is_hidden, site_promises
+from rai.train.federated.simulation import run_simulated
 from rai.train.federated.site import arrays_of, evaluated, load
 from rai.train.federated.sites import GivenSites, sites_of
 from rai.train.federated.strategies import arguments_of
+from rai.train.federated.stress import planned, with_stress
 from rai.train.given import Given, rows_given
 from rai.train.loop import Moment, Watch
 from rai.train.losses import Task
@@ -84,18 +86,19 @@ def fit_federated(  # noqa: PLR0913 - the front door: each is a thing that some 
     first, and the last epoch what the model is worth on the second. `watch` hears of every round. A site that fails,
     or whose update is no use, is left out of the round, and the ledger says why. The same seed gives the same bytes;
     the caller's random generators are not touched. With `private` each site keeps an account of what its rows have
-    spent, in the folder `accounts`, where later runs go on from it; without one, for this run alone. Nothing else is
-    written and no connection is tried, but by the runtime "deployment": there each site learns from a file of its own
-    on Flower's servers, on this machine alone, to the same result; `described` is then the network in a card's words,
-    for sites are sent no code. `InputError` names what is wrong with settings, rows or labels, and is raised where no
-    reply could ever be joined. `origin`, the SHA-256 of the file that the first weights came from, is entered in the
-    ledger's recipe. Source: McMahan et al. 2017 (arXiv:1602.05629).
+    spent, in the folder `accounts`, where later runs go on from it; without one, for this run alone. Where
+    `federated.stress` asks for it, attacks are then tried in trainings of their own, in this process. Nothing else is
+    written and no connection is tried, but by the runtimes "deployment" and "ray": there each site learns from a file
+    of its own on Flower's servers or in its simulation on Ray (`rai[ray]`), on this machine alone, to the same result;
+    `described` is then the network in a card's words, for sites are sent no code. `InputError` names what is wrong with
+    settings, rows or labels, and is raised where no reply could ever be joined. `origin`, the SHA-256 of the file that
+    the first weights came from, is entered in the ledger's recipe. Source: McMahan et al. 2017 (arXiv:1602.05629).
     """
     said = {"clients": clients, "rounds": rounds, "strategy": strategy, "partition": partition, "runtime": runtime}
     given: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     chosen = replace(federated or Federated(), **given)
     require_settings(settings)
-    require_federated(chosen, settings)
+    require_federated(chosen, settings, private)
     switched_off()
     module = copied(network).to(device_of(settings))
     require_frozen(module, settings.freeze)
@@ -112,6 +115,7 @@ def fit_federated(  # noqa: PLR0913 - the front door: each is a thing that some 
 
 def _trained(module: nn.Module, job: Job, aids: Aids) -> Trained:
     """Let the sites learn, and give back the module as it came, but for its weights."""
+    plan = planned(job)
     flops = forward_flops(module, job.sites.parts[0].train)
     clock, epochs = Clock(), Epochs(job, aids)
     ran = _ran(job, epochs, aids)
@@ -119,7 +123,8 @@ def _trained(module: nn.Module, job: Job, aids: Aids) -> Trained:
     module.zero_grad(set_to_none=True)
     module.eval().cpu()
     told = Told(module, ran.run, epochs.tested(module), clock, flops, aids.made, aids.origin, ran.promised)
-    return Trained(module, with_bundle(ledger_of_federation(job, told), ran.bundle))
+    ledger = with_bundle(ledger_of_federation(job, told), ran.bundle)
+    return Trained(module, with_stress(ledger, plan, aids.watch))
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,9 @@ def _ran(job: Job, epochs: "Epochs", aids: Aids) -> Ran:
     """Let the sites learn where the settings say."""
     with _folder(aids.accounts) as folder:
         promises = site_promises(job, folder)
-        if job.federated.runtime == "deployment":
-            far = run_deployed(job, epochs, _described(aids), places=Places(accounts=folder))
+        if job.federated.runtime != "local":
+            run_there = run_simulated if job.federated.runtime == "ray" else run_deployed
+            far = run_there(job, epochs, _described(aids), places=Places(accounts=folder))
             run, bundle = far.run, far.bundle
         else:
             epochs.promises = promises

@@ -1,29 +1,25 @@
 """The whole federation in this process: all sites, the server, and Flower between them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rai.errors import InputError
+from rai.train.federated.beside import Beside, beside
 from rai.train.federated.book import Server, Sheet
 from rai.train.federated.client_privacy import drawn_sites, noisy_mean
 from rai.train.federated.contribution import MOST
-from rai.train.federated.flower import client_app, quick_collection, server_app, task_in
+from rai.train.federated.flower import client_app, quick_collection, server_app
 from rai.train.federated.job import Job
 from rai.train.federated.reweighing import FairFed
-from rai.train.federated.site import Arrays, Home, Learner, Task, Update, learned
+from rai.train.federated.site import Arrays, Home, Learner
 from rai.train.federated.site_private import public_examples
 from rai.train.federated.strategies import STEPPING
 from rai.train.private.sampling import secret
-
-if TYPE_CHECKING:
-    from flwr.app import Message
-
-TRAIN = "train"
 
 
 @dataclass(frozen=True)
@@ -45,18 +41,17 @@ def run_local(job: Job, heard: Callable[[Sheet], None], learners: Mapping[int, L
     from rai.train.federated.flower_strategy import Checking, inner_of
     from rai.train.federated.grid import LocalGrid, held, identified
 
-    together = Together(job, learners or {}) if job.federated.vmap else None
-    homes = [_home(job, site, (learners or {}).get(site), together) for site in range(len(job.sites.parts))]
-    with identified():
+    with identified(), beside(job, learners or {}) as others:
+        homes = [_home(job, site, (learners or {}).get(site), others) for site in range(len(job.sites.parts))]
         server = replace(server_of(job, heard), most_examples=most_examples(job))
         strategy = Checking(inner_of(job.federated.strategy, job.arguments), server, job.sites.attributes, held)
         app = client_app(homes.__getitem__, job.fit, held)
-        grid = LocalGrid(app, len(homes), None if together is None else together.learn)
+        grid = LocalGrid(app, len(homes), None if others is None else others.learn)
         context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config={})
         with quick_collection():
             server_app(strategy, job.start)(grid, context)
     _require_joined(strategy.book, job)
-    doubts = () if together is None or not together.reason else (f"sites learned one by one: {together.reason}",)
+    doubts = () if others is None or not others.reason else (f"sites learned one by one: {others.reason}",)
     return Run(strategy.state, tuple(strategy.book), doubts)
 
 
@@ -84,40 +79,9 @@ def server_of(job: Job, heard: Callable[[Sheet], None]) -> Server:
     )
 
 
-class Together:
-    """Sites that learn at the same time: the work of a whole round is done when its first message is handed over."""
-
-    def __init__(self, job: Job, learners: Mapping[int, Learner]) -> None:
-        self.job, self.ready, self.reason = job, dict[int, Update | InputError](), ""
-        if learners:
-            self.reason = "each site learns in its own way"
-
-    def learn(self, messages: "Sequence[Message]") -> None:
-        """Do the work of all messages that ask to learn, unless something stands in the way."""
-        from rai.train.federated.vmap import learned_together
-
-        asked = [each for each in messages if each.metadata.message_type == TRAIN]
-        tasks = [task_in(each, each.metadata.dst_node_id - 1, self.job.fit) for each in asked]
-        if not tasks or self.reason:
-            return
-        rows = [self.job.sites.parts[task.site].train for task in tasks]
-        found = learned_together(self.job.module, rows, tasks)
-        if isinstance(found, str):
-            self.reason = found
-        else:
-            self.ready.update(zip((task.site for task in tasks), found, strict=True))
-
-    def __call__(self, module: Any, rows: Any, task: Task) -> Update:
-        """Return what the site learned beside the others, or let it learn by itself."""
-        found = self.ready.pop(task.site, None)
-        if isinstance(found, InputError):
-            raise found
-        return learned(module, rows, task) if found is None else found
-
-
-def _home(job: Job, site: int, learner: Learner | None, together: Together | None) -> Home:
+def _home(job: Job, site: int, learner: Learner | None, others: Beside | None) -> Home:
     part = job.sites.parts[site]
-    return Home(job.module, part.train, part.held, job.sites.attributes, learner or together)
+    return Home(job.module, part.train, part.held, job.sites.attributes, learner or others)
 
 
 def _drawn(job: Job, number: int) -> tuple[int, ...]:

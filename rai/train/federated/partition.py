@@ -6,15 +6,15 @@ arXiv:1909.06335); a few labels a site (McMahan et al. 2017, AISTATS); by a colu
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rai.errors import InputError
 from rai.subject import Bools, Floats, Ints
+from rai.train.settings import Partition
 
-Kind = Literal["iid", "dirichlet", "pathological", "column", "quantity"]
 WHERE = "federated.partition"
 MISSING = {"NoneType", "NAType", "NaTType"}
 
@@ -29,7 +29,7 @@ class Held:
 
 
 def partition(  # noqa: PLR0913 - each is a key of the recipe's table
-    kind: Kind,
+    kind: Partition,
     labels: Any,
     *,
     clients: int,
@@ -63,7 +63,7 @@ def partition(  # noqa: PLR0913 - each is a key of the recipe's table
     return _dealt(_pathological(many, clients, classes, smallest, rng), codes, rng)
 
 
-def names(kind: Kind, clients: int, column: Any = None) -> tuple[str, ...]:
+def names(kind: Partition, clients: int, column: Any = None) -> tuple[str, ...]:
     """Return the names of the sites in the order of `partition`: the column's values, or "site 01", "site 02" ..."""
     if kind == "column":
         return _levels(_texts(column))
@@ -102,7 +102,7 @@ def _require_enough(rows: int, clients: int, smallest: int) -> None:
         raise InputError(what, where="federated.smallest", do="choose fewer clients, or a lower smallest")
 
 
-def _codes(labels: NDArray[Any], kind: Kind) -> Ints:
+def _codes(labels: NDArray[Any], kind: Partition) -> Ints:
     """Labels as positions among the classes that occur."""
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
         raise InputError(

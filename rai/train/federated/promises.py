@@ -14,8 +14,9 @@ from rai.train.federated.client_privacy import unnoised as beside_the_mean
 from rai.train.federated.facts import OWN
 from rai.train.federated.job import Job
 from rai.train.federated.site import Learner, Task, Update
-from rai.train.federated.site_account import UNNOISED as BESIDE_THE_UPDATE
 from rai.train.federated.site_account import (
+    BY_GROUP,
+    MEASURED,
     Account,
     account_of,
     largest,
@@ -23,6 +24,7 @@ from rai.train.federated.site_account import (
     privacy_of,
     spent_at_most,
 )
+from rai.train.federated.site_account import UNNOISED as BESIDE_THE_UPDATE
 from rai.train.federated.site_private import learned_privately, looked_at, with_noise
 from rai.train.federated.sites import HANDED_IN
 from rai.train.given import Parts
@@ -31,6 +33,16 @@ from rai.train.settings import Private
 
 ALONE = "what a model of each site's own rows alone is worth"
 SPENT = "the largest epsilon that the rows of any site have spent, which hints at how often that site took part"
+BROUGHT = "what each site's updates brought, which was valued on the sites' held-out rows"
+BEGINS_ANEW = (
+    "a site's account is of exactly its rows, those held back included, as the network sees them, and of one delta: "
+    "with a row more or less, another delta, or other means, scales or categories, it begins anew, and does not count "
+    "what the same people spent before"
+)
+HELD_BACK = (
+    "which rows a site holds back changes with the seed and the share of them: over several trainings a row may be "
+    "measured on without noise in one, and learned from with noise in another"
+)
 MADE_UP = "sites were dealt out of one table; their accounts hold for these very parts"
 HIDDEN_LOSSES = (
     "it is secret which sites took part in which round: the loss of an epoch is that of the common model on the rows "
@@ -103,7 +115,13 @@ def warnings(job: Job) -> tuple[str, ...]:
     """Return in words what a reader of the ledger must know of the promises."""
     hidden, private = is_hidden(job), job.private is not None
     made_up = job.federated.partition != "column" and job.sites.dealt not in {HANDED_IN, OWN}
-    told = {HIDDEN_LOSSES: hidden, NOISY_LOSSES: private and not hidden, MADE_UP: private and made_up}
+    told = {
+        HIDDEN_LOSSES: hidden,
+        NOISY_LOSSES: private and not hidden,
+        MADE_UP: private and made_up,
+        BEGINS_ANEW: private,
+        HELD_BACK: private and job.fit.validation > 0,
+    }
     return tuple(each for each, holds in told.items() if holds)
 
 
@@ -125,13 +143,25 @@ def rests_on(job: Job) -> str:
     return "" if job.federated.client_privacy is None else assumption(job.federated.share)
 
 
-def unnoised(job: Job) -> tuple[str, ...]:
-    """Return in words what leaves a site without noise, where something is promised."""
+def unnoised(job: Job, *, brought: bool = False) -> tuple[str, ...]:
+    """Return in words what leaves a site without noise, where something is promised; nothing that does not leave.
+
+    `brought` says that the ledger tells what each site's updates brought.
+    """
     rows = BESIDE_THE_UPDATE if job.private is not None else ()
     sites = () if job.federated.client_privacy is None else beside_the_mean(job.federated.share)
     alone = (ALONE,) if sites and twins(job) else ()
     spent = (SPENT,) if rows and is_hidden(job) else ()
-    return tuple(dict.fromkeys((*rows, *sites, *alone, *spent)))
+    valued = (BROUGHT,) if brought and (rows or sites) else ()
+    absent = _not_sent(job)
+    return tuple(each for each in dict.fromkeys((*rows, *sites, *alone, *spent, *valued)) if each not in absent)
+
+
+def _not_sent(job: Job) -> set[str]:
+    """What this federation's sites have nothing to say of: rows that none holds back, groups that none counts."""
+    measured, task = job.fit.validation > 0, job.sites.task
+    counted = measured and bool(job.sites.attributes) and task in {"binary", "multiclass"}
+    return ({MEASURED} if not measured else set()) | ({BY_GROUP} if not counted else set())
 
 
 def twins(job: Job) -> bool:

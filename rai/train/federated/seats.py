@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.common.constant import ErrorCode
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 
@@ -35,14 +36,15 @@ class Seated(Grid):
     def take_seats(self) -> list[Facts]:
         """Wait for all sites, ask each who it is, and return what they say, in the order of their numbers.
 
-        Raises `InputError` where they do not come in time, do not say who they are, or have numbers other than 0, 1,
-        2 … each once.
+        Raises `InputError` where they do not come in time, do not say who they are, have numbers other than 0, 1, 2 …
+        each once, or names that are not their own.
         """
         found = self._asked(self._present())
         numbers = sorted(each.number for each in found.values())
         if numbers != list(range(self.sites)):
             expected = f"each of 0 to {self.sites - 1} once, in sites' node config"
             raise InputError(f"are {numbers}", where="partition-id", expected=expected)
+        _require_names({each.name for each in found.values()}, len(found))
         self.nodes = {each.number + 1: node for node, each in found.items()}
         return sorted(found.values(), key=lambda each: each.number)
 
@@ -111,7 +113,7 @@ class Seated(Grid):
         until = time.monotonic() + (float("inf") if timeout is None else timeout)
         found: list[Message] = []
         while numbers and time.monotonic() < until:
-            came = list((grid or self.grid).pull_messages(numbers))
+            came = [_made(each) for each in (grid or self.grid).pull_messages(numbers)]
             found += came
             numbers = numbers - {each.metadata.reply_to_message_id for each in came}
             if numbers:
@@ -125,10 +127,28 @@ class Seated(Grid):
         return Message(content, node, message.metadata.message_type, group_id=message.metadata.group_id)
 
 
+def _made(reply: Message) -> Message:
+    """A reply that a site made, if only to say that it failed.
+
+    A simulation whose worker died goes on handing out work to it, so that all sites would seem to fail: `InputError`.
+    """
+    if reply.has_error() and reply.error.code == ErrorCode.UNKNOWN:
+        do = "see that there is memory for all workers, or choose runtime local"
+        raise InputError("a worker of the simulation died", where="federated.runtime", do=do)
+    return reply
+
+
+def _require_names(names: set[str], sites: int) -> None:
+    """What is told of sites is told by their names."""
+    if len(names) < sites:
+        do = "give each site a name of its own in its node config, or none"
+        raise InputError(f"{sites} sites have {len(names)} names between them", where="name", do=do)
+
+
 def _facts(reply: Message) -> Facts:
     """What a site says of itself; `InputError` with its reason for one that does not."""
     if reply.has_error():
-        raise InputError(f"a site could not say who it is: {plain(reply.error.reason)}", where="federated")
+        raise InputError(f"a site cannot take part: {plain(reply.error.reason)}", where="federated")
     record = reply.content.get(SITE)
     found = from_text(str(record.get(SITE))) if isinstance(record, ConfigRecord) else None
     if found is None:

@@ -18,6 +18,7 @@ from rai.train.augment import augmented
 from rai.train.batches import Batch, Rows, shuffled, steps_in
 from rai.train.fair.gaps import decisions
 from rai.train.federated.counts import group_counts
+from rai.train.federated.proximal import pulled
 from rai.train.federated.walking import walked
 from rai.train.gradients import answers, plain
 from rai.train.loop import Gradients, Machine, Plan
@@ -207,18 +208,7 @@ def _gradients(module: nn.Module, rows: Rows, task: Task) -> Gradients:
         source = partial(_quick, MEANS[rows.task])
     else:
         source = plain(loss_for(rows, fit), mixed_precision=fit.mixed_precision)
-    if not task.proximal:
-        return source
-    anchors = [(each, each.detach().clone()) for each in module.parameters()]
-
-    def pulled(module: nn.Module, batch: Batch) -> Tensor:
-        found = source(module, batch)
-        for each, anchor in anchors:
-            if each.grad is not None:
-                each.grad.add_(each.detach() - anchor, alpha=task.proximal)
-        return found
-
-    return pulled
+    return pulled(source, module, task.proximal)
 
 
 def _quick(mean: Loss, module: nn.Module, batch: Batch) -> Tensor:

@@ -7,7 +7,6 @@ owner stands in the way of that.
 """
 
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,17 +22,18 @@ from rai.errors import InputError
 from rai.files import write_atomic
 from rai.ledger import Phase as Told
 from rai.ledger import Privacy
+from rai.sealed import read_sealed, sealed
 from rai.train.batches import Rows
 from rai.train.private.accounting import Accounted, Phase, meter, spent
 from rai.train.settings import Private
 
 KIND = "rai site account 1"
+PUT_BACK = "put the original back; until then nobody can say what was spent, and the site takes no part"
 BUDGET_IS_SPENT = "its budget is spent"
-UNNOISED = (
-    "how many rows of each class each site holds",
-    "the loss and accuracy of the common model on each site's own held-out rows in each round",
-    "counts of right and wrong answers by group on each site's own held-out rows",
-)
+HELD = "how many rows each site holds (of each class, where there are classes) and holds back"
+MEASURED = "the loss and accuracy of the common model on each site's own held-out rows in each round"
+BY_GROUP = "which groups each site knows, and counts of right and wrong answers by group on its own held-out rows"
+UNNOISED = (HELD, MEASURED, BY_GROUP)
 """What is told of a site without noise whatever is promised; where its training is private, its training loss and its
 weights have noise."""
 
@@ -104,11 +104,6 @@ def charge(account: Account, phase: Phase) -> tuple[Phase, ...]:
             raise BudgetSpentError(_refusal(account, before))
         write_atomic(account.path, _text(account, after))
     return after
-
-
-def spent_by(account: Account) -> Accounted:
-    """Return the epsilon of all steps that were entered so far, by PLD, with RDP's and PRV's beside it."""
-    return _spent(phases_so_far(account), account.delta)
 
 
 def privacy_of(account: Account, private: Private, *, gradients: str = "book-keeping") -> Privacy:
@@ -217,27 +212,12 @@ def _text(account: Account, phases: tuple[Phase, ...]) -> str:
         "unit": account.unit,
         "phases": [asdict(each) for each in phases],
     }
-    return _written(content)
-
-
-def _written(content: dict[str, Any]) -> str:
-    seal = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    return json.dumps({**content, "seal": seal}, indent=1) + "\n"
+    return sealed(content)
 
 
 def _unaltered(path: Path) -> dict[str, Any]:
     """What the file says, when it is byte for byte what was written."""
-    changed = InputError(
-        "its seal does not match: it was changed or cut short after it was written",
-        where=path,
-        do="put the original back; until then nobody can say what was spent, and the site takes no part",
-    )
-    try:
-        found = path.read_bytes()
-        content = {name: each for name, each in json.loads(found).items() if name != "seal"}
-        again = _written(content).encode()
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-        raise changed from None
-    if again != found or content.get("kind") != KIND:
-        raise changed
+    content = read_sealed(path, do=PUT_BACK)
+    if content.get("kind") != KIND:
+        raise InputError("is no account of this kind", where=path, expected=f"{KIND!r}", do=PUT_BACK)
     return content

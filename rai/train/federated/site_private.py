@@ -9,15 +9,16 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rai.errors import InputError
 from rai.train.augment import augmented
-from rai.train.batches import Batch, Rows
+from rai.train.batches import Rows
+from rai.train.federated.proximal import pulled
 from rai.train.federated.site import Task, Update, arrays_of, length, load, seed_of
 from rai.train.federated.site_account import Account, charge
-from rai.train.loop import Gradients, Hooks, Machine, Plan, State, run
-from rai.train.losses import Loss, loss_of
+from rai.train.loop import Hooks, Machine, Plan, State, run
+from rai.train.losses import loss_of_raw
 from rai.train.optimisers import optimizer_of, rate_of
 from rai.train.private.accounting import Phase, noise_for
 from rai.train.private.clipped import chosen
@@ -75,7 +76,7 @@ def looked_at(module: nn.Module, rows: Rows, task: Task, private: Private) -> Cl
         few = rows.batch(torch.arange(FEW) % len(rows)).to(task.fit.device)
         for epoch in dict.fromkeys((task.fit.unfreeze_after or _epoch(task), _epoch(task))):
             freeze(module, task.fit, epoch)
-            require_tight(module, _loss(rows), few, gradients=private.gradients, waive=private.waive)
+            require_tight(module, loss_of_raw(rows.task), few, gradients=private.gradients, waive=private.waive)
         return _way(module, rows, task, private)
 
 
@@ -93,7 +94,8 @@ def learned_privately(
     promise = with_noise(private)
     load(module, task.state)
     way = clipped or looked_at(module, rows, task, promise)
-    steps = Steps(units_of(rows, promise.unit), promise, promise.noise_multiplier or 0.0, _loss(rows), way)
+    loss = loss_of_raw(rows.task)
+    steps = Steps(units_of(rows, promise.unit), promise, promise.noise_multiplier or 0.0, loss, way)
     with forked(module):
         torch.manual_seed(seed_of(task))
         plan = _plan(module, rows, task, steps)
@@ -102,8 +104,8 @@ def learned_privately(
         machine = Machine(module, optimizer_of(task.fit, module.parameters()))
         run(plan, machine, State(), Hooks(lambda _: freeze(module, task.fit, _epoch(task))))
     arrays = arrays_of(module)
-    loss = steps.curve.read(promise.expected_batch)
-    return Update(arrays, public_examples(promise), loss, length(task.state, arrays))
+    told = steps.curve.read(promise.expected_batch)
+    return Update(arrays, public_examples(promise), told, length(task.state, arrays))
 
 
 @lru_cache(maxsize=16)
@@ -116,23 +118,13 @@ def _epoch(task: Task) -> int:
     return (task.round - 1) * task.epochs
 
 
-def _loss(rows: Rows) -> Loss:
-    """The loss of the rows' task, for outputs that may be one number a row without a dimension of their own."""
-    loss = loss_of(rows.task)
-
-    def each(outputs: Tensor, targets: Tensor) -> Tensor:
-        return loss(outputs if outputs.dim() > 1 else outputs[:, None], targets)
-
-    return each
-
-
 def _way(module: nn.Module, rows: Rows, task: Task, promise: Private) -> Clipped:
     """How gradients are clipped: our own book-keeping where it gives the true sum, since it is quick to begin."""
     if promise.unit != "record":
         return loop
     size = min(max(1, round(promise.expected_batch)), promise.physical_batch)
     batch = rows.batch(torch.arange(size) % len(rows)).to(task.fit.device)
-    loss, most = _loss(rows), promise.max_grad_norm
+    loss, most = loss_of_raw(rows.task), promise.max_grad_norm
     if promise.gradients == "auto":
         with contextlib.suppress(InputError):
             return chosen(module, loss, batch, most, "book_keeping").clipped
@@ -148,7 +140,7 @@ def _plan(module: nn.Module, rows: Rows, task: Task, steps: Steps) -> Plan:
     return Plan(
         rows,
         steps.draw,
-        _pulled(module, steps.gradients, task.proximal),
+        pulled(steps.gradients, module, task.proximal),
         lambda step: rate(first + step),
         last - first,
         max(1, last - first),
@@ -157,17 +149,3 @@ def _plan(module: nn.Module, rows: Rows, task: Task, steps: Steps) -> Plan:
         augment=partial(augmented, which=fit.augment, generator=generator) if fit.augment else None,
         device=fit.device,
     )
-
-
-def _pulled(module: nn.Module, source: Gradients, proximal: float) -> Gradients:
-    """The source with the pull back to the common weights (Li et al. 2020), if any, added to its gradients."""
-    anchors = [(each, each.detach().clone()) for each in module.parameters()] if proximal else []
-
-    def gradients(module: nn.Module, batch: Batch) -> Tensor:
-        found = source(module, batch)
-        for each, anchor in anchors:
-            if each.grad is not None:
-                each.grad.add_(each.detach() - anchor, alpha=proximal)
-        return found
-
-    return gradients

@@ -1,7 +1,7 @@
 """Who the sites are: rows dealt out to them, or handed in site by site, each holding back a share of its own."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -69,6 +69,20 @@ def sites_of(data: GivenSites, module: nn.Module, task: Task | None, federated: 
     return _dealt(data, rows_given(data, module, task), federated, fit)  # type: ignore[arg-type]
 
 
+def levels_in(rows: Rows) -> dict[str, tuple[str, ...]]:
+    """Return the levels of each attribute that a site knows of its rows."""
+    return {name: tuple(group.levels) for name, group in rows.groups.items()}
+
+
+def all_levels(told: Iterable[Mapping[str, Sequence[str]]]) -> dict[str, tuple[str, ...]]:
+    """Return every level of every attribute that any site knows, in the order in which they come."""
+    found: dict[str, dict[str, None]] = {}
+    for each in told:
+        for name, levels in each.items():
+            found.setdefault(name, {}).update(dict.fromkeys(levels))
+    return {name: tuple(levels) for name, levels in found.items()}
+
+
 def _dealt(data: Given, rows: Rows, federated: Federated, fit: Fit) -> Sites:
     column = _column(data, rows, federated) if federated.partition == "column" else None
     if column is None and federated.clients > len(rows):
@@ -94,16 +108,7 @@ def _dealt(data: Given, rows: Rows, federated: Federated, fit: Fit) -> Sites:
 
 def _sites(called: tuple[str, ...], rows: Sequence[Rows], fingerprint: Fingerprint, dealt: str, fit: Fit) -> Sites:
     parts = tuple(parts_of(each, None, share=fit.validation, seed=fit.seed) for each in rows)
-    return Sites(called, parts, fingerprint, dealt, _attributes(rows))
-
-
-def _attributes(rows: Sequence[Rows]) -> dict[str, tuple[str, ...]]:
-    """Every level of every attribute that any site knows, in the order in which they come."""
-    found: dict[str, dict[str, None]] = {}
-    for each in rows:
-        for name, group in each.groups.items():
-            found.setdefault(name, {}).update(dict.fromkeys(group.levels))
-    return {name: tuple(levels) for name, levels in found.items()}
+    return Sites(called, parts, fingerprint, dealt, all_levels(map(levels_in, rows)))
 
 
 def _how(federated: Federated) -> str:

@@ -73,6 +73,7 @@ class Crew:
 
     folder: Path
     started: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start a process whose output goes to `NAME.log` in the folder."""
@@ -82,7 +83,7 @@ class Crew:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=environment(self.folder),
+                env={**environment(self.folder), **self.variables},
                 cwd=self.folder,
                 start_new_session=True,
             )
@@ -118,19 +119,26 @@ class Crew:
 
 @dataclass(frozen=True)
 class Ready:
-    """Servers that run: how the SuperLink is reached, and a question that raises where one of them has stopped."""
+    """Servers that run: how the SuperLink is reached, and a question that raises where one of them has stopped.
+
+    `options` are what else `flwr run` is told.
+    """
 
     link: Link
     require_running: Callable[[], None]
+    options: tuple[str, ...] = ()
 
 
 @contextmanager
-def crew(folder: Path) -> Iterator[Crew]:
-    """Hand out an empty crew, and stop all that was started in it whatever happens, Ctrl-C included."""
+def crew(folder: Path, variables: Mapping[str, str] | None = None) -> Iterator[Crew]:
+    """Hand out an empty crew, and stop all that was started in it whatever happens, Ctrl-C included.
+
+    Its processes also see `variables` in their environment.
+    """
     if os.name != "posix":
-        raise InputError("needs Linux or macOS", where="runtime deployment", do="choose runtime local")
+        raise InputError("needs Linux or macOS", where="federated.runtime", do="choose runtime local")
     folder.mkdir(parents=True, exist_ok=True)
-    found = Crew(folder.resolve())
+    found = Crew(folder.resolve(), variables=variables or {})
     try:
         yield found
     finally:
@@ -138,15 +146,23 @@ def crew(folder: Path) -> Iterator[Crew]:
 
 
 def start_superlink(
-    crew: Crew, *, host: str = LOOPBACK, port: int | None = None, tls: Tls | None = None, insecure: bool = False
+    crew: Crew,
+    *,
+    host: str = LOOPBACK,
+    port: int | None = None,
+    tls: Tls | None = None,
+    insecure: bool = False,
+    simulation: bool = False,
 ) -> Link:
     """Start a SuperLink and return where it can be reached, once it can; without a `port`, at a free one.
 
-    Raises `InputError` for a host beyond this machine without `tls`, unless `insecure` says that this is meant.
+    With `simulation` it waits for no sites, and its runs are simulations. Raises `InputError` for a host beyond this
+    machine without `tls`, unless `insecure` says that this is meant.
     """
     require_encrypted(host, None if tls is None else tls.authority, insecure=insecure)
     address = f"{host}:{port or free_port(host)}"
     options = ["--isolation", "process", "--disable-runtime-dependency-installation", *_tls(tls)]
+    options += ["--simulation"] if simulation else []
     crew.start(
         "superlink", tethered("flower-superlink", "--host", host, "--port", address.rpartition(":")[2], *options)
     )

@@ -2,7 +2,8 @@
 
 Flower 1.41 starts a new Python for each message to each site, which then imports torch again. This process imports once
 and forks for each piece of work. It reaches into Flower (`SubprocessExecutor.launch`, `run_clientapp`, `run_serverapp`,
-`run_superexec`), so it goes with the pinned version alone; without it all works as well, and slower.
+`run_simulation_process`, `run_superexec`), so it goes with the pinned version alone; without it all works as well, and
+slower.
 
 `python -m rai.train.federated.warm_executor PARENT HOST:PORT=[AUTHORITY] ...` serves all places that are named.
 """
@@ -88,6 +89,7 @@ def launch(_executor: Any, spec: Any) -> Any:
 
 def work(spec: Any) -> None:
     """Run one app to its end; what kind it is, Flower says."""
+    from flwr.simulation.app import run_simulation_process
     from flwr.supercore.constant import TaskType
     from flwr.superlink.runtime.run_serverapp import run_serverapp
     from flwr.supernode.runtime.run_clientapp import run_clientapp
@@ -105,6 +107,8 @@ def work(spec: Any) -> None:
         run_clientapp(**common)
     elif spec.task_type == TaskType.SERVER_APP:
         run_serverapp(log_queue=queue.Queue(), **common)
+    elif spec.task_type == TaskType.SIMULATION:
+        run_simulation_process(log_queue=queue.Queue(), **common)
 
 
 if __name__ == "__main__":

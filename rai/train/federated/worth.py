@@ -10,7 +10,7 @@ from torch import nn
 from rai.errors import InputError
 from rai.train.batches import Rows
 from rai.train.federated.book import Sheet
-from rai.train.federated.contribution import Contributions, Played, shapley
+from rai.train.federated.contribution import MOST, Contributions, Played, shapley
 from rai.train.federated.job import Job
 from rai.train.federated.site import Evaluated, Task, evaluated, learned, load
 from rai.train.splits import split, strata
@@ -47,7 +47,8 @@ def contributions(job: Job, book: Sequence[Sheet], flops: float | None) -> Contr
     if rows is None:
         return Contributions(None, "no site held rows back to value the common model by")
     if any(not sheet.start for sheet in book):
-        return Contributions(None, f"exact values are computed for few sites, and there are {len(job.sites.parts)}")
+        why = f"exact values are for at most {MOST} sites, and there are {len(job.sites.parts)}"
+        return Contributions(None, why)
     models = sum(2 ** len(sheet.updates) for sheet in book)
     if (flops or 0.0) * len(rows) * models > MOST_OPERATIONS:
         return Contributions(None, f"{models:,} models of this size would have to be valued")

@@ -1,12 +1,12 @@
 """The numbers of a promise, read before anything is done: all public, none taken from the rows themselves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
-from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
 from rai.errors import InputError
+from rai.train.checks import AT_LEAST_0, AT_LEAST_1, CHANCE, POSITIVE, SHARE, Check, require_bounds
 from rai.train.settings import Fit, Private
 
 SHUFFLED = (
@@ -53,10 +53,7 @@ def promise_of(private: Private | None, given: Mapping[str, Any]) -> Private:
             do = "say it as a public number; it is never taken from how many rows there are"
             raise InputError("is missing", where=f"private.{name}", do=do)
     found = Private(**given) if private is None else replace(private, **given)
-    for name, (holds, expected) in BOUNDS.items():
-        value = getattr(found, name)
-        if value is not None and not holds(value):
-            raise InputError(f"is {value!r}", where=f"private.{name}", expected=expected)
+    require_bounds(found, BOUNDS, "private")
     if (found.epsilon is None) == (found.noise_multiplier is None):
         what = "are both missing" if found.epsilon is None else "are both given"
         raise InputError(what, where="private.epsilon and noise_multiplier", expected="one of them")
@@ -86,20 +83,17 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "mixed_precision": "leave it off: clipped sums are kept in full precision",
     }
 )
-Check = tuple[Callable[[Any], bool], str]
-POSITIVE: Check = (lambda value: isfinite(value) and value > 0, "a number above 0")
-WHOLE: Check = (lambda value: isinstance(value, int) and value >= 1, "a whole number from 1")
 BOUNDS: Mapping[str, Check] = MappingProxyType(
     {
-        "sample_rate": (lambda value: 0 < value <= 1, "a share above 0 and at most 1"),
-        "steps": WHOLE,
-        "delta": (lambda value: 0 < value < 1, "a chance above 0 and below 1, such as 1e-5"),
+        "sample_rate": SHARE,
+        "steps": AT_LEAST_1,
+        "delta": CHANCE,
         "expected_batch": POSITIVE,
         "epsilon": POSITIVE,
         "noise_multiplier": POSITIVE,
         "max_grad_norm": POSITIVE,
-        "physical_batch": WHOLE,
+        "physical_batch": AT_LEAST_1,
         "gradients": ({"auto", "book_keeping", "hooks", "ghost"}.__contains__, "auto, book_keeping, hooks or ghost"),
-        "canaries": (lambda value: isinstance(value, int) and value >= 0, "a whole number from 0"),
+        "canaries": AT_LEAST_0,
     }
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rai.errors import InputError
 from rai.ledger import Canaries, Epoch
@@ -19,7 +19,7 @@ from rai.train.checks import require_settings
 from rai.train.given import Given, rows_given
 from rai.train.gradients import answers
 from rai.train.loop import Hooks, Machine, Plan, State, Watch, run
-from rai.train.losses import Loss, Task, loss_of
+from rai.train.losses import Loss, Task, loss_of_raw
 from rai.train.optimisers import optimizer_of, rate_of
 from rai.train.parallel import made_alike, own_noise, totals, wait, world
 from rai.train.private.accounting import meter
@@ -36,7 +36,7 @@ from rai.train.private.statement import Kept, with_privacy
 from rai.train.private.steps import Steps
 from rai.train.review import AfterEpoch, Review
 from rai.train.settings import Fit, Private
-from rai.train.setup import copied, device_of, freeze, initialize, require_frozen, thaw
+from rai.train.setup import copied, device_of, finish, freeze, initialize, require_frozen
 from rai.train.trained import Trained
 
 DEFAULTS = Fit()
@@ -118,7 +118,7 @@ def _trained(module: nn.Module, rows: Rows, held: Rows | None, settings: Fit, pr
     """Train on all rows, and give back the module as it came, but for its weights."""
     require_held(promise, held)
     require_frozen(module, settings.freeze)
-    before, flops, loss = copied(module), forward_flops(module, rows), _loss(rows.task)
+    before, flops, loss = copied(module), forward_flops(module, rows), loss_of_raw(rows.task)
     mine = shard(rows, promise.unit)
     waived = _preflight(module, rows, loss, settings, promise)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -133,7 +133,7 @@ def _trained(module: nn.Module, rows: Rows, held: Rows | None, settings: Fit, pr
     wait()  # until all have read the checkpoint that the first of them is about to write anew
     start.charge.keep(state, now=False)
     run(_plan(_with_planted(mine, module, start.canaries), steps, settings, budget, generator), machine, state, hooks)
-    _finish(module, before)
+    finish(module, before)
     state.rows = round(totals([state.rows])[0])
     told = _told(module, rows, held, start, settings)
     told = replace(told, flops_a_row=flops, recipe={**told.recipe, "private": asdict(promise)}, made=aids.made)
@@ -147,16 +147,6 @@ def _told(module: nn.Module, rows: Rows, held: Rows | None, start: Start, settin
     split = {"train": len(rows), "validation": 0 if held is None else len(held)}
     fingerprint, recipe = rows.fingerprint, asdict(settings)
     return Finished(module, fingerprint, start.state, start.clock, None, recipe, settings.seed, split=split)
-
-
-def _loss(task: Task) -> Loss:
-    """The loss of a task, for outputs that may be one number a row without a dimension of their own."""
-    loss = loss_of(task)
-
-    def each(outputs: Tensor, targets: Tensor) -> Tensor:
-        return loss(outputs if outputs.dim() > 1 else outputs[:, None], targets)
-
-    return each
 
 
 def _preflight(module: nn.Module, rows: Rows, loss: Loss, settings: Fit, promise: Private) -> tuple[str, ...]:
@@ -241,12 +231,3 @@ def _plan(rows: Rows, steps: Steps, settings: Fit, budget: Budget, generator: to
 def _reviewed(review: Review, steps: Steps, epoch: Epoch, state: State) -> Epoch:
     """The epoch with the noisy loss in place of the true one, which is no part of the promise."""
     return review(replace(epoch, loss=steps.curve.read(steps.promise.expected_batch)), state)
-
-
-def _finish(module: nn.Module, before: nn.Module) -> None:
-    """Leave the module as one that is in use."""
-    if not all(bool(each.isfinite().all()) for each in module.parameters()):
-        raise InputError("the weights are no numbers any more", where="training", do="choose a smaller learning_rate")
-    thaw(module, before)
-    module.zero_grad(set_to_none=True)
-    module.eval().cpu()

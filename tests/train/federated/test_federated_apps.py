@@ -191,6 +191,12 @@ def test_sites_with_wrong_numbers_are_told_so(
     assert "partition-id" in (tmp_path / "result" / PROBLEM).read_text()
 
 
+def test_two_sites_of_one_name_are_told_so(tmp_path: Path, staged: Callable[..., Stage]) -> None:
+    nodes = [{**csv(tmp_path / f"{at}.csv", ROWS), "partition-id": at, "name": "clinic"} for at in range(2)]
+    with pytest.raises(InputError, match="2 sites have 1 names between them; give each site a name of its own"):
+        run(staged(job_of(Federated(clients=2, rounds=1)), nodes, CARD))
+
+
 @pytest.mark.parametrize(
     ("node", "match"),
     [
@@ -221,6 +227,16 @@ def test_a_run_that_failed_is_told_by_its_status_and_the_servers_reason(
     monkeypatch.setattr(deployment, "ASK_EVERY", 0.0)
     with pytest.raises(InputError, match=r"ended as 'finished:failed' after 0 of 1 rounds; 0 of 2 sites came"):
         follow(ended(monkeypatch, tmp_path, "finished:failed"), job_of(Federated(clients=2, rounds=1)), lambda _: None)
+
+
+def test_why_the_server_gave_up_is_told_before_the_superlink_has_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "result").mkdir()
+    (tmp_path / "result" / PROBLEM).write_text("a site cannot take part")
+    submitted = ended(monkeypatch, tmp_path, "running")
+    with pytest.raises(InputError, match="after 0 of 1 rounds; a site cannot take part"):
+        follow(submitted, job_of(Federated(clients=2, rounds=1)), lambda _: None)
 
 
 def test_a_run_whose_rounds_lie_elsewhere_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

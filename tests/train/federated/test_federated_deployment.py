@@ -17,9 +17,10 @@ from rai.data import load
 from rai.errors import InputError
 from rai.train.federated import fit_federated
 from rai.train.federated.at_sites import fit_at_sites
+from rai.train.federated.client_privacy import client_promise
 from rai.train.federated.superlink import Link, Node, crew, start_executors, start_superlink, start_supernodes
 from rai.train.on_disk import fresh
-from rai.train.settings import Federated, Fit
+from rai.train.settings import ClientPrivacy, Federated, Fit
 
 NETWORK = Network("mlp", {"inputs": 2, "hidden": (8,), "outputs": 1})
 FIT = Fit(seed=3, batch_size=16)
@@ -127,3 +128,33 @@ def test_sites_beyond_this_machine_are_not_joined_in_the_open(tmp_path: Path) ->
     with pytest.raises(InputError, match="without encryption"):
         fit_at_sites(CARD, Link("site.example:8000"), tmp_path, federated=Federated(), settings=FIT)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.servers
+def test_a_promise_to_whole_sites_is_kept_by_the_server_and_nobody_is_told_who_took_part(tmp_path: Path) -> None:
+    """The noise on a mean of updates of length 1 at most is some hundred times that: sites cannot have made it."""
+    own = [own_file(tmp_path / f"{at}.csv", 90 + 20 * at, "FM", at) for at in range(3)]
+    promise = ClientPrivacy(noise_multiplier=100.0, max_grad_norm=1.0)
+    federated = Federated(clients=3, rounds=2, share=0.5, client_privacy=promise)
+    with crew(tmp_path / "servers") as ours:
+        link = start_superlink(ours)
+        nodes = [Node({"partition-id": at, "data": str(path)}) for at, path in enumerate(own)]
+        addresses = start_supernodes(ours, link, nodes)
+        start_executors(ours, [link, *map(Link, addresses)])
+        far = fit_at_sites(CARD, link, tmp_path / "run", federated=federated, settings=FIT)
+    start, end = fresh(NETWORK, 3).state_dict(), far.model.state_dict()
+    moved = torch.cat([(end[name] - start[name]).flatten() for name in start])
+    expected = 100.0 * 1.0 / (0.5 * 3) * 2**0.5
+    assert 0.5 * expected < float(moved.std()) < 2.0 * expected
+    told = far.ledger.federation
+    assert told is not None
+    assert told.client_privacy is not None
+    whole = told.client_privacy
+    assert (whole.unit, whole.sample_rate, whole.steps, whole.noise_multiplier) == ("site", 0.5, 2, 100.0)
+    near = client_promise(promise, share=0.5, clients=3, rounds=2)
+    assert whole.epsilon == pytest.approx(near.epsilon)
+    assert [(each.bytes_up, each.bytes_down, each.seconds) for each in told.rounds] == [(0, 0, 0.0)] * 2
+    for each in told.rounds:
+        assert {(reply.examples, reply.norm, reply.excluded) for reply in each.replies.values()} == {(0, None, "")}
+        assert set(each.replies) == {"site 1", "site 2", "site 3"}
+    assert [each.rows for each in told.sites] == [90, 110, 130]

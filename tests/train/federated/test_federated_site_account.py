@@ -29,7 +29,6 @@ from rai.train.federated.site_account import (
     largest,
     phases_so_far,
     privacy_of,
-    spent_by,
 )
 from rai.train.federated.site_private import learned_privately, public_examples, steps_before, with_noise
 from rai.train.private import steps as private_steps
@@ -71,10 +70,10 @@ def test_rounds_add_up_to_the_known_epsilon_not_to_that_of_one_round(tmp_path, r
     accountant = RDPAccountant()
     accountant.history = [(e.noise_multiplier, e.sample_rate, e.steps) for e in phases_so_far(account)]
     assert accountant.get_epsilon(1e-5) == pytest.approx(known, abs=0.01)
-    found = spent_by(account)
+    found = privacy_of(account, promise())
     assert known <= found.alternatives["RDP"] < 1.03 * known  # fewer orders are tried here
-    assert found.value < known  # PLD is tighter
-    assert found.value == epsilon(1.0, 1 / 16, steps=16 * rounds, delta=1e-5).value
+    assert found.epsilon < known  # PLD is tighter
+    assert found.epsilon == epsilon(1.0, 1 / 16, steps=16 * rounds, delta=1e-5).value
 
 
 def test_each_round_makes_its_share_of_the_steps_and_enters_them(tmp_path):
@@ -148,7 +147,7 @@ def test_a_budget_stops_a_site_before_the_step_that_would_be_too_much(tmp_path, 
         with pytest.raises(BudgetSpentError, match=r"its budget is spent: epsilon is 2\.79"):
             learned_privately(module, rows(), replace(asked(module, 3), state=state), promise(), account)
     assert phases_so_far(account) == (replace(ROUND, steps=32),)
-    assert spent_by(account).value == two
+    assert privacy_of(account, promise()).epsilon == two
     np.testing.assert_array_equal(arrays_of(module)["weight"], state["weight"])
 
 
@@ -161,7 +160,7 @@ def test_a_promised_epsilon_lasts_to_the_last_round_and_no_further(tmp_path):
     account = account_of(tmp_path, rows(), given)
     for number in range(1, 6):
         learned_privately(module, rows(), asked(module, number, rounds=5), given, account)
-    assert 0.995 < spent_by(account).value <= 1.0
+    assert 0.995 < privacy_of(account, given).epsilon <= 1.0
     with pytest.raises(BudgetSpentError, match="its budget is spent"):
         learned_privately(module, rows(), asked(module, 6, rounds=5), given, account)
     with pytest.raises(BudgetSpentError):  # nor in another run
