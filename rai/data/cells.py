@@ -159,7 +159,10 @@ class Cells:
         return str(self.array[row].as_py())
 
     def refuse(self, bad: Bools, what: str, *, expected: str = "", do: str = "", cell: bool = True) -> None:
-        """Raise `InputError` when any row is bad: it names the first such row and counts the others."""
+        """Raise `InputError` when any row is bad: it names the first such row and counts the others.
+
+        `what` is told outward as well, so it quotes no cell; `expected` and `do` may.
+        """
         if not bad.any():
             return
         row, more = int(np.argmax(bad)), int(np.count_nonzero(bad)) - 1

@@ -142,7 +142,7 @@ def _in_order(table: Raw, places: Int64) -> Int64:
     twice[order[1:][same]] = True
     if twice.any():
         named = show(table.cells(ID).text(int(np.argmax(twice))))
-        cells.refuse(twice, f"stands twice in the sequence {named}", do="give each step its own number")
+        cells.refuse(twice, "stands twice in a sequence", do=f"give each step of {named} its own number")
     return np.asarray(order, dtype=np.int64)
 
 

@@ -125,7 +125,7 @@ def test_what_is_no_whole_sequence_is_named(archive: Callable[..., Path], arrays
 @pytest.mark.parametrize(
     ("row", "column", "value", "said"),
     [
-        (1, "step", 0, "column 'step', data row 2 .*: '0' stands twice in the sequence 'p0'"),
+        (1, "step", 0, "column 'step', data row 2 .*: '0' stands twice in a sequence; give each step of 'p0' its"),
         (2, "sex", "m", "column 'sex', data row 3 .*: 'm' differs from the same sequence's first row"),
         (2, "heat", "", "column 'heat', data row 3 .*: the value is missing"),
         (2, "heat", "hot", "column 'heat', data row 3 .*: 'hot' is not a number"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from rai.card import Card, Column, Files, Network, TextInput
+from rai.card import Card, Column, Files, Network, SequenceInput, TextInput
 from rai.data import load
 from rai.errors import InputError
 from rai.networks import build
@@ -169,6 +169,16 @@ def test_no_cell_of_a_file_leaves_a_site_and_its_own_log_has_it(
     assert reason.startswith(told)
     assert NAME not in reason
     assert str(rows) in caplog.text
+
+
+def test_whose_sequence_is_wrong_stays_at_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id of a sequence is often that of a person."""
+    given = SequenceInput("sequence", ("pulse",), 3)
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"id,step,pulse,sex,ok\nA,0,60,f,yes\nA,1,61,f,yes\n{NAME},0,70,m,no\n{NAME},0,71,m,no\n")
+    order = order_of(replace(CARD, columns=(), input=given))
+    reason = replied(order, {"data": str(rows), "partition-id": 0}, tmp_path, monkeypatch)
+    assert reason == "north: column 'step': a cell stands twice in a sequence"
 
 
 @pytest.mark.parametrize(
