@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,14 +70,20 @@ def workshop(recipe: Recipe, path: Path, out: Path) -> Iterator[Workshop]:
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """Make an empty folder where new files wait for their places in `out`, and take it away at the end."""
-    staging = out / STAGING
+    """Make an empty folder where new files wait for their places in `out`, and take it away at the end.
+
+    Where nothing came of it, `out` goes too if it was not there before.
+    """
+    staging, fresh = out / STAGING, not out.exists()
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
     try:
         yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        if fresh:
+            with suppress(OSError):  # it is not empty: something came of it
+                out.rmdir()
 
 
 def rebuilt(ready: Workshop, recipe: Recipe) -> Workshop:

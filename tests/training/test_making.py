@@ -1,6 +1,7 @@
 """A recipe becomes a model that an audit takes at once; what is written is whole, or nothing is."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,6 +126,14 @@ def test_a_failure_leaves_everything_as_it_was(folder: Path, monkeypatch: pytest
     after = {each.name: each.read_bytes() for each in folder.iterdir()}
     after.pop("checkpoint.pt")
     assert after == before
+
+
+def test_a_recipe_that_is_refused_leaves_no_new_folder(folder: Path, tmp_path: Path) -> None:
+    recipe = folder / "recipe.toml"
+    recipe.write_text(re.sub("(?m)^target = .*$", 'target = "nowhere"', recipe.read_text()))
+    with pytest.raises(InputError, match="nowhere"):
+        train(recipe, out=tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_model_of_another_maker_is_not_written_over(folder: Path) -> None:
