@@ -108,7 +108,7 @@ def _again(privacy: Privacy) -> float | str:
 def _statement(ledger: Ledger, rows: Measurement, sites: dict[str, float], seen: Seen) -> Text:
     privacy = seen.told.client_privacy
     values = [None if rows.value is None else number(rows.value), None if privacy is None else number(privacy.epsilon)]
-    title = " and ".join(
+    title = "; ".join(
         f"{whom}: ε {value}" if value else f"{whom}: nothing"
         for whom, value in zip(("Promised to each row", "to each whole site"), values, strict=True)
     )
