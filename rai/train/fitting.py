@@ -24,6 +24,7 @@ from rai.train.parallel import made_alike, shared
 from rai.train.review import AfterEpoch, Review, Worth
 from rai.train.settings import Fit
 from rai.train.setup import copied, device_of, finish, forked, freeze, initialize, require_frozen
+from rai.train.threads import threads_for
 from rai.train.trained import Trained
 
 DEFAULTS = Fit()
@@ -129,7 +130,8 @@ def _trained(module: nn.Module, rows: Rows, parts: Parts, settings: Fit, aids: A
     keeper = Keeper(aids.checkpoint, machine, promise, clock)
     review = Review(module, parts.held, loss, settings.early_stopping, aids.after_epoch, aids.worth)
     hooks = Hooks(partial(_before_epoch, module, settings, aids), review, keeper.keep, aids.watch)
-    run(_plan(parts.train, loss, settings, aids, generator), machine, state, hooks)
+    with threads_for(flops, settings.batch_size, settings.device):
+        run(_plan(parts.train, loss, settings, aids, generator), machine, state, hooks)
     if state.best is not None:
         module.load_state_dict(state.best)
     finish(module, before)

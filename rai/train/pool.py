@@ -58,17 +58,6 @@ def pool(shared: Any, jobs: int) -> Iterator[Pool]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """As many threads as a process of the pool has, so that sums are added up in the same order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def _whole() -> Iterator[None]:
     try:
         yield

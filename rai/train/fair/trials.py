@@ -21,8 +21,9 @@ from rai.train.fair.points import BASELINE
 from rai.train.fair.sensitive import Marked
 from rai.train.fair.watched import outputs_of
 from rai.train.fitting import fit
-from rai.train.pool import one_thread, pool
+from rai.train.pool import pool
 from rai.train.settings import Fair, Fit
+from rai.train.threads import one_thread
 from rai.train.trained import Trained
 from rai.train.warm import warm
 

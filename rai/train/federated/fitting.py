@@ -34,6 +34,7 @@ from rai.train.loop import Moment, Watch
 from rai.train.losses import Task
 from rai.train.settings import Federated, Fit, Private
 from rai.train.setup import copied, device_of, forked, initialize, require_frozen
+from rai.train.threads import threads_for
 from rai.train.trained import Trained
 
 DEFAULTS = Fit()
@@ -118,7 +119,8 @@ def _trained(module: nn.Module, job: Job, aids: Aids) -> Trained:
     plan = planned(job)
     flops = forward_flops(module, job.sites.parts[0].train)
     clock, epochs = Clock(), Epochs(job, aids)
-    ran = _ran(job, epochs, aids)
+    with threads_for(flops, job.fit.batch_size, job.fit.device):
+        ran = _ran(job, epochs, aids)
     load(module, ran.run.state)
     module.zero_grad(set_to_none=True)
     module.eval().cpu()

@@ -37,6 +37,7 @@ from rai.train.private.steps import Steps
 from rai.train.review import AfterEpoch, Review
 from rai.train.settings import Fit, Private
 from rai.train.setup import copied, device_of, finish, freeze, initialize, require_frozen
+from rai.train.threads import threads_for
 from rai.train.trained import Trained
 
 DEFAULTS = Fit()
@@ -132,7 +133,9 @@ def _trained(module: nn.Module, rows: Rows, held: Rows | None, settings: Fit, pr
     hooks = Hooks(partial(freeze, module, settings), review, start.charge.keep, aids.watch)
     wait()  # until all have read the checkpoint that the first of them is about to write anew
     start.charge.keep(state, now=False)
-    run(_plan(_with_planted(mine, module, start.canaries), steps, settings, budget, generator), machine, state, hooks)
+    plan = _plan(_with_planted(mine, module, start.canaries), steps, settings, budget, generator)
+    with threads_for(flops, promise.expected_batch, settings.device):
+        run(plan, machine, state, hooks)
     finish(module, before)
     state.rows = round(totals([state.rows])[0])
     told = _told(module, rows, held, start, settings)

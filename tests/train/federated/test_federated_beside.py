@@ -11,8 +11,8 @@ from torch import nn
 from rai.errors import InputError
 from rai.train import Fit
 from rai.train.federated import fit_federated
-from rai.train.pool import one_thread
 from rai.train.settings import Federated, Private
+from rai.train.threads import one_thread
 
 Pair = tuple[np.ndarray, np.ndarray]
 Some = Callable[..., Pair]
