@@ -33,6 +33,7 @@ import torch  # noqa: E402
 
 from benchmarks import fair_ways  # noqa: E402
 from benchmarks.federated_ways import HELD, SEED, Job, Part, network, write  # noqa: E402
+from rai.train.federated.flower import SWITCHES  # noqa: E402
 from rai.train.federated.partition import partition  # noqa: E402
 from rai.train.splits import split, strata  # noqa: E402
 
@@ -46,12 +47,6 @@ QUICK = (10, 100)
 LOOK = 0.5
 """Seconds between two looks at the memory."""
 MODULES = {"ray": "benchmarks.federated_ray", "pfl": "benchmarks.federated_pfl"}
-OFFLINE = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 KINDS = ("wall, s", "start, s", "start, CPU s", "round, s", "round, CPU s", "peak MiB", "loss - loop's")
 WALL, START, ROUND, CPU = KINDS[0], KINDS[1], KINDS[3], KINDS[4]
 Pythons = Mapping[str, str]
@@ -115,7 +110,7 @@ def ran(way: str, python: str, job: Path) -> Ran:
     with tempfile.TemporaryDirectory() as name, (Path(name) / "log").open("w+", encoding="utf-8") as log:
         answer, module = Path(name) / "answer.json", MODULES.get(way, "benchmarks.federated_ways")
         command = [python, "-c", f"from {module} import run; run()", way, str(job), str(answer)]
-        own = {**os.environ, **OFFLINE, "FLWR_HOME": f"{name}/flower", "PYTHONPATH": str(ROOT)}
+        own = {**os.environ, **SWITCHES, "FLWR_HOME": f"{name}/flower", "PYTHONPATH": str(ROOT)}
         began = time.monotonic()
         process = subprocess.Popen(command, cwd=ROOT, env=own, stdout=log, stderr=log)  # noqa: S603 - our own modules
         peak = watched(process)

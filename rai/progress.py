@@ -50,8 +50,15 @@ def _drawn(bar: Progress) -> Watch:
 @contextmanager
 def counting(*, quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
     """Yield a function of (done, of, what) that shows how many of several trainings are done."""
+    if not quiet and not sys.stderr.isatty():
+        yield _count
+        return
     with watching(quiet=quiet) as watch:
         yield lambda done, of, what: watch(Step(what, done, of, seconds=None))
+
+
+def _count(done: int, of: int, what: str) -> None:
+    sys.stderr.write(f"rai: [{done}/{of}] {what}\n")
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def entered(ledger: Ledger, curve: rai.Frontier) -> Ledger:
     told = ledger.mitigation or Mitigation(curve.criterion, (), "", 0.0)
     runs = tuple(map(run_of, curve.trials))
     best = f"the method and its strength are the best of {len(curve.points) - 1} on rows held back"
-    mitigation = replace(told, trials=curve.to_trials(), measured_on=MEASURED)
+    mitigation = replace(told, trials=curve.trials, measured_on=MEASURED)
     return replace(ledger, mitigation=mitigation, runs=(*ledger.runs, *runs), warnings=(*ledger.warnings, best))
 
 

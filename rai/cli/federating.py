@@ -19,10 +19,9 @@ def federated() -> None:
 
 @federated.command()
 @click.argument("recipe", type=MODEL)
-@click.option("--nodes", type=click.IntRange(min=1), help="How many sites (default: the recipe's federated.clients).")
 @click.option("--out", type=PATH, help="Folder for logs and sites' accounts (default: rehearsal beside the recipe).")
 @click.option("--cold", is_flag=True, help="Let Flower start a new Python for each message, as real sites do.")
-def up(recipe: Path, *, nodes: int | None, out: Path | None, cold: bool) -> None:
+def up(recipe: Path, *, out: Path | None, cold: bool) -> None:
     """Start a SuperLink and a SuperNode for each site of RECIPE on this machine, until Ctrl-C.
 
     The recipe's rows are dealt out, and each SuperNode keeps those of its site. Nothing is reached from outside.
@@ -32,7 +31,7 @@ def up(recipe: Path, *, nodes: int | None, out: Path | None, cold: bool) -> None
     folder = out or recipe.parent / "rehearsal"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end by others, too, stops all servers
     try:
-        with rehearsed(recipe, folder, nodes=nodes, warm=not cold) as ready:
+        with rehearsed(recipe, folder, warm=not cold) as ready:
             click.echo(f"SuperLink at {ready.address}, and {len(ready.sites)} sites: {', '.join(ready.sites)}")
             command = ["rai", "train", str(recipe), "--runtime", "deployment", "--superlink", ready.address]
             click.echo(f"now, in another terminal: {shlex.join(command)}")

@@ -4,7 +4,7 @@ Written by training, read by audits, which hold its promises against what they m
 parameters are those of the run that made the model; `seal` is the SHA-256 of all the rest, so a changed byte shows.
 """
 
-from rai.ledger.file import ledger_of, read_ledger, require_match, seal_of, write_ledger
+from rai.ledger.file import ledger_file, ledger_of, read_ledger, require_match, seal_of, write_ledger
 from rai.ledger.stress import StressRun, StressTest
 from rai.ledger.types import (
     NOISY_LOSSES,
@@ -42,6 +42,7 @@ __all__ = [
     "StressRun",
     "StressTest",
     "Trial",
+    "ledger_file",
     "ledger_of",
     "read_ledger",
     "require_match",

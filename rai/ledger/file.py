@@ -52,14 +52,21 @@ def require_match(ledger: Ledger, model_sha256: str, path: Path) -> None:
         )
 
 
-def ledger_of(model: Path, model_sha256: str) -> Ledger | None:
-    """The ledger that lies beside a model file, or in a model's folder; None when there is none.
+def ledger_file(model: Path) -> Path | None:
+    """The file of the ledger that lies beside a model file, or in a model's folder, if there is one.
 
-    `NAME.ledger.json` goes before `ledger.json`, so that several models may share a folder. Raise `InputError` when the
-    ledger was changed or was written for another model.
+    `NAME.ledger.json` goes before `ledger.json`, so that several models may share a folder.
     """
     shared = model / "ledger.json" if model.is_dir() else model.with_name("ledger.json")
-    path = next((each for each in (model.with_suffix(".ledger.json"), shared) if each.exists()), None)
+    return next((each for each in (model.with_suffix(".ledger.json"), shared) if each.exists()), None)
+
+
+def ledger_of(model: Path, model_sha256: str) -> Ledger | None:
+    """The ledger in the file that `ledger_file` names; None when there is none.
+
+    Raise `InputError` when the ledger was changed or was written for another model.
+    """
+    path = ledger_file(model)
     if path is None:
         return None
     ledger = read_ledger(path)

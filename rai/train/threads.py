@@ -6,15 +6,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 
 MOST_WORK = 2**24
-"""Floating-point operations of one step's way forward up to which more threads bring next to nothing."""
+"""Floating-point operations of one step's way forward up to which a network is small."""
 
 
 def threads_for(flops: float | None, rows: float, device: str) -> AbstractContextManager[None]:
     """A block of code in which a small network learns in one thread of torch; a large one takes all.
 
     `flops` are the operations of one row's way forward, None where nobody knows; `rows` are those of a step. Threads
-    that wait for one another after every small step cost more than they bring: a step beside another busy program can
-    take twenty times as long. The caller's number of threads comes back afterwards.
+    that wait for one another after every small step cost more than they bring, most of all beside another busy
+    program. The caller's number of threads comes back afterwards.
     """
     small = device == "cpu" and flops is not None and flops * rows <= MOST_WORK
     return one_thread() if small else nullcontext()

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rai.errors import InputError
 from rai.ledger import Federation, Ledger
-from rai.train.settings import Federated, Stress
+from rai.train.settings import Federated, Runtime, Stress
 from rai.training.recipe import Recipe
 from rai.training.transferring import hole
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 ACCOUNTS = "accounts"
 """The folder beside the model in which each site of a simulation keeps the account of its rows, over all trainings."""
 POOLED = "read off the rows of all sites together; real sites would have to agree on it beforehand"
-
-
-Runtime = Literal["local", "ray", "deployment"]
 
 
 def run_on(recipe: Recipe, runtime: Runtime | None, superlink: str | None = None, *, stress: bool = False) -> Recipe:

@@ -41,7 +41,7 @@ def fitted(job: Job, data: Data | None = None) -> "Trained":
     rows = job.ready.data if data is None else data
     if job.ready.recipe.federated is not None:
         return _federated(job, module, rows)
-    if job.ready.recipe.private is None or job.ready.recipe.fair is not None:
+    if job.ready.recipe.private is None:
         return _plain(job, module, rows)
     return _private(job, module, rows)
 
@@ -65,7 +65,7 @@ def _plain(job: Job, module: Any, rows: Data) -> "Trained":
     from rai.train.watching import watched
 
     recipe, task = job.ready.recipe, job.ready.card.task
-    how: Any = fit if recipe.fair is None else partial(fit_fair, fair=recipe.fair, private=recipe.private)
+    how: Any = fit if recipe.fair is None else partial(fit_fair, fair=recipe.fair)
     with watched(module, rows, task=task, settings=recipe.fit, monitor=recipe.monitor) as looks:
         found: Trained = how(
             module,

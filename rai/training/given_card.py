@@ -9,7 +9,9 @@ from typing import Any
 from rai.card import Card, Files, TextInput, read_card
 from rai.errors import InputError
 
-ANSWERS = ("task", "classes", "positive", "threshold", "purpose", "owner", "intended_use")
+WORDS = ("purpose", "owner", "intended_use")
+ANSWERS = ("task", "classes", "positive", "threshold")
+"""Taken together or, where the recipe says task or classes, not at all: a positive class is none of other classes."""
 FILES = ("target", "intersections", "missing_values")
 FOLLOWING = ("inputs", "outputs", "vocabulary")
 """Arguments of a network that follow from columns and classes."""
@@ -35,7 +37,8 @@ def with_card(found: Mapping[str, Any], path: Path) -> dict[str, Any]:
     network = own.get("network", {})
     if isinstance(network, Mapping) and not {"kind", "arguments"} & network.keys():
         own["network"] = {**network, **_network(card, file)}
-    return {**_said(card, ANSWERS), **own}
+    answers = () if {"task", "classes"} & own.keys() else ANSWERS
+    return {**_said(card, (*WORDS, *answers)), **own}
 
 
 def require_kept(recipe_card: str | None, path: Path, written: Path) -> None:

@@ -11,9 +11,10 @@ from rai.energy import Meter, Reading, account, grid_intensity
 from rai.errors import InputError
 from rai.files import ENDED, sha256
 from rai.ledger import Energy, Ledger, Privacy, read_ledger, write_ledger
+from rai.train.settings import Runtime
 from rai.training.comparing import entered, keep_baseline, recard, require_comparable
 from rai.training.earlier import counted, ledger_before
-from rai.training.federating import Runtime, run_on
+from rai.training.federating import run_on
 from rai.training.fitting import Job, fitted
 from rai.training.recipe import Recipe, naming, read_recipe
 from rai.training.strengths import strengths_tried

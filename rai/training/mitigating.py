@@ -15,13 +15,13 @@ from rai.energy import Meter, account
 from rai.errors import InputError
 from rai.files import ENDED, require_file, sha256
 from rai.intake import Case, Choices, from_files
-from rai.ledger import Ledger, Mitigation, write_ledger
+from rai.ledger import Ledger, Mitigation, ledger_file, write_ledger
 from rai.subject import Data, Subject
 from rai.train.settings import Fit
 from rai.training.after import card_after
 from rai.training.carding import card_text
 from rai.training.earlier import counted, ledger_before
-from rai.training.workshop import CARD, CHECKPOINT, LEDGER, MODEL, put, require_ours, settle, staged
+from rai.training.workshop import CARD, CHECKPOINT, MODEL, put, require_ours, settle, staged
 
 if TYPE_CHECKING:
     from rai.train.fair.afterwards import Aim, Chosen
@@ -68,8 +68,7 @@ class Base:
     @property
     def ledger(self) -> Path | None:
         """The file of its own ledger, if there is one."""
-        places = self.file.with_suffix(".ledger.json"), self.file.with_name(LEDGER)
-        return next((each for each in places if each.exists()), None)
+        return ledger_file(self.file)
 
 
 def mitigate(

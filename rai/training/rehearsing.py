@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,18 +31,17 @@ class Rehearsal:
 
 
 @contextmanager
-def rehearsed(recipe: Path, folder: Path, *, nodes: int | None = None, warm: bool = True) -> Iterator[Rehearsal]:
+def rehearsed(recipe: Path, folder: Path, *, warm: bool = True) -> Iterator[Rehearsal]:
     """Start a SuperLink and a SuperNode for each site while the block runs; sites' files of rows go at its end.
 
-    The rows are dealt out as the recipe's `[federated]` says, to `nodes` sites where that is given. Logs and sites'
+    The rows are dealt out as the recipe's `[federated]` says. Logs and sites'
     accounts of privacy stay in `folder`. Raises `InputError` for a recipe without sites, and for servers that do not
     start.
     """
     from rai.train.federated.deployment import nodes_of
     from rai.train.federated.superlink import rehearsal
 
-    chosen = _sites_of(read_recipe(recipe), nodes)
-    sites = _dealt(chosen, recipe, folder)
+    sites = _dealt(_with_sites(read_recipe(recipe)), recipe, folder)
     servers = folder / SERVERS
     try:
         with rehearsal(servers, nodes_of(sites, servers, folder / ACCOUNTS), warm=warm) as ready:
@@ -52,12 +51,10 @@ def rehearsed(recipe: Path, folder: Path, *, nodes: int | None = None, warm: boo
             path.unlink()
 
 
-def _sites_of(recipe: Recipe, nodes: int | None) -> Recipe:
+def _with_sites(recipe: Recipe) -> Recipe:
     if recipe.federated is None:
         raise InputError("names no sites", where="federated", expected="a table [federated]")
-    if nodes is None:
-        return recipe
-    return replace(recipe, federated=replace(recipe.federated, clients=nodes))
+    return recipe
 
 
 def _dealt(recipe: Recipe, path: Path, folder: Path) -> "Sites":

@@ -19,6 +19,10 @@ def test_gaussian_noise_alone_agrees_with_a_tight_accountant(noise: float, steps
     assert gaussian_epsilon([Phase(noise, 1.0, steps)], delta) == pytest.approx(expected, rel=2e-3)
 
 
+def test_noise_beyond_any_use_is_no_failure() -> None:
+    assert gaussian_epsilon([Phase(1e200, 1.0, 5)], 1e-5) == 0.0
+
+
 class TestContrasts:
     """Slow twins and coverage: what is claimed of the worst site is wrong in at most 2.5 % of samples."""
 

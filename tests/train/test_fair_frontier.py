@@ -360,7 +360,7 @@ def test_a_frame_has_a_row_a_point_and_a_ledger_takes_the_trials():
     assert list(frame["method"]) == ["none", "reweighing"]
     assert frame.loc[1, f"{GAP}_low"] == found.points[1].values[GAP].low
     assert frame.loc[0, "accuracy"] == pytest.approx(np.mean([each.values["accuracy"] for each in found.trials[:2]]))
-    told = Mitigation("demographic_parity", ("sex",), "reweighing", 1.0, trials=found.to_trials())
+    told = Mitigation("demographic_parity", ("sex",), "reweighing", 1.0, trials=found.trials)
     assert len(told.trials) == 4
 
 

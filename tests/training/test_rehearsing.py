@@ -26,7 +26,8 @@ def recipe(folder: Path) -> Path:
 @pytest.mark.servers
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_servers_run_until_they_are_stopped_and_leave_no_rows(recipe: Path, number: signal.Signals) -> None:
-    with subprocess.Popen([*UP, str(recipe), "--nodes", "1"], stdout=subprocess.PIPE, text=True) as process:
+    recipe.write_text(recipe.read_text().replace("clients = 3", "clients = 1"))
+    with subprocess.Popen([*UP, str(recipe)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line, advice = process.stdout.readline(), process.stdout.readline()
         address = re.findall(r"SuperLink at (\S+), and 1 sites: site 1", line)[0]
@@ -46,7 +47,8 @@ def test_a_recipe_without_sites_is_refused_before_anything_starts(folder: Path) 
 
 
 def test_more_sites_than_rows_are_refused_before_anything_starts(recipe: Path) -> None:
-    with pytest.raises(InputError, match="no more sites than rows"), rehearsed(recipe, recipe.parent / "up", nodes=999):
+    recipe.write_text(recipe.read_text().replace("clients = 3", "clients = 999"))
+    with pytest.raises(InputError, match="no more sites than rows"), rehearsed(recipe, recipe.parent / "up"):
         pass
     assert not list((recipe.parent / "up").rglob("*.log"))
 

@@ -187,6 +187,16 @@ def test_what_the_recipe_says_goes_before_the_card(written: Write) -> None:
     assert found.data.target == "repaid"
 
 
+def test_an_answer_of_ones_own_takes_nothing_of_the_cards_answer(written: Write) -> None:
+    """The positive class of the card is none of other classes."""
+    found = read_recipe(written('task = "regression"\n' + BARE + SITES))
+    assert (found.task, found.classes, found.positive) == ("regression", (), None)
+    found = read_recipe(written('classes = ["x", "y"]\n' + BARE + SITES))
+    assert (found.classes, found.positive) == (("x", "y"), None)
+    found = read_recipe(written('positive = "no"\n' + BARE + SITES))
+    assert (found.task, set(found.classes), found.positive) == ("binary", {"no", "yes"}, "no")
+
+
 def test_a_recipe_that_took_from_a_card_reads_back_as_itself(written: Write) -> None:
     """Searches make recipes of plain values again and again."""
     path = written(BARE.replace("[data]", '[data]\ntrain = "pilot/rows.csv"\nsensitive = []'))

@@ -10,7 +10,8 @@ from dataclasses import replace
 from rai.audits._lift import joined
 from rai.audits.federation import alone, contributions, course, groups, promises, quality, stress
 from rai.audits.federation.holdings import manifest, rehearsed, setting, site_table, who_holds_what
-from rai.audits.federation.replies import ledger_of, seen_by
+from rai.audits.federation.replies import seen_by
+from rai.audits.training.rows import ledger_of
 from rai.evidence import Evidence
 from rai.subject import Subject
 

@@ -10,17 +10,15 @@ from collections.abc import Sequence
 from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
 
+from rai.audits.training.accounting import LEAST_NOISE
 from rai.ledger import Phase
-
-LEAST_NOISE = 1e-3
-"""A smaller noise multiplier hides nothing."""
 
 
 def gaussian_epsilon(phases: Sequence[Phase], delta: float) -> float | None:
     """Epsilon of all steps together, sample rates set aside; None where nothing is bounded."""
     if not 0 < delta < 1 or not all(each.noise_multiplier >= LEAST_NOISE and each.steps > 0 for each in phases):
         return None
-    shift = math.sqrt(sum(min(each.steps, 1e12) / each.noise_multiplier**2 for each in phases))
+    shift = math.sqrt(sum(min(each.steps, 1e12) / each.noise_multiplier / each.noise_multiplier for each in phases))
     if not shift or _delta(0.0, shift) <= delta:
         return 0.0
     most = 1.0

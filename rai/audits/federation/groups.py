@@ -148,10 +148,11 @@ def _sites(found: Counted, rng: np.random.Generator) -> tuple[Table, ...]:
     """The gaps inside each site that has two groups which may be compared; how many have not is said."""
     pairs = [(site, _comparable(found.groups, cells)) for site, cells in found.sites.items()]
     able = [(site, kept) for site, kept in pairs if len(kept.groups.levels) > 1]
-    rows = sorted((_site_row(site, kept, found.sites[site], rng) for site, kept in able[:MOST_LISTED]), key=_widest)
+    told = not any(hidden(count) for cells in found.sites.values() for count in cells.sum(axis=1).tolist())
+    rows = sorted((_site_row(site, kept, rng, told=told) for site, kept in able[:MOST_LISTED]), key=_widest)
     title = f"Gaps inside {len(able)} of {len(pairs)} sites by {found.groups.name}"
     title += f": widest at {rows[0][0]}" if rows and rows[0][4] is not None else ""
-    title += f"; {MOST_LISTED} are listed" if len(able) > MOST_LISTED else ""
+    title += f"; the first {MOST_LISTED} are listed" if len(able) > MOST_LISTED else ""
     alt = (
         "Each site's own held-out rows, the widest gap in demographic parity first. Sites with fewer than two groups "
         "of 5 rows or more are left out; what rests on one to four people is not shown."
@@ -159,13 +160,13 @@ def _sites(found: Counted, rng: np.random.Generator) -> tuple[Table, ...]:
     return (Table(title, alt, SITE_COLUMNS, tuple(rows)),) if rows else ()
 
 
-def _site_row(site: str, kept: Kept, every: Ints, rng: np.random.Generator) -> tuple[Cell, ...]:
-    """The gaps of one site; its rows are left open where taking them from all its rows would tell a small group."""
+def _site_row(site: str, kept: Kept, rng: np.random.Generator, *, told: bool) -> tuple[Cell, ...]:
+    """The gaps of one site; its rows are not `told` where taking them from others would tell a small group."""
     gaps = [_gap(each, kept, rng) for each in CRITERIA if each.name in BY_SITE]
     ends = [end for each in gaps for end in _shown(lift_gap(each, "gap", facet={}))]
     rows = kept.cells.sum(axis=1)
-    told = None if hidden(int(every.sum() - rows.sum())) else int(rows.sum())
-    return (site, ", ".join(kept.groups.levels), told, int(rows.min()), *ends)
+    counts = (int(rows.sum()), int(rows.min())) if told else (None, None)
+    return (site, ", ".join(kept.groups.levels), *counts, *ends)
 
 
 def _shown(found: Measurement) -> tuple[float | None, ...]:

@@ -4,7 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rai.audits._exhibits import number
 from rai.audits._lift import hidden, shown
-from rai.audits.federation.replies import MOST_LISTED, NOT_TOLD, OWN_FILES, Seen, finite, is_secret, took_part
+from rai.audits.federation.replies import (
+    MOST_COUNTED,
+    MOST_LISTED,
+    NOT_TOLD,
+    OWN_FILES,
+    Seen,
+    finite,
+    is_secret,
+    took_part,
+)
 from rai.evidence import Bars, Exhibit, Heat, Measurement, Table
 from rai.ledger import Site
 
@@ -38,7 +47,7 @@ def who_holds_what(seen: Seen, names_of: Sequence[str]) -> Iterator[Exhibit]:
     classes = tuple(dict.fromkeys(name for each in sites for name in each.classes))[:MOST_CLASSES]
     names = tuple(each.name for each in sites)
     if not classes:
-        values = tuple(None if hidden(each.rows) else float(each.rows) for each in sites)
+        values = tuple(None if hidden(each.rows) else float(min(each.rows, MOST_COUNTED)) for each in sites)
         yield Bars(title, "Rows of each site, most first.", names, values, unit="rows")
         return
     alt = (
@@ -69,7 +78,7 @@ def _visible(site: Site, classes: tuple[str, ...]) -> tuple[float | None, ...]:
         gone.add(min(rest, key=lambda name: counts[name]))
     if hidden(site.rows):
         gone = set(classes)
-    return tuple(None if name in gone else float(counts[name]) for name in classes)
+    return tuple(None if name in gone else float(min(counts[name], MOST_COUNTED)) for name in classes)
 
 
 def site_table(seen: Seen, measured: tuple[Measurement, ...]) -> Iterator[Table]:

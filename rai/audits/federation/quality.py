@@ -101,6 +101,9 @@ def _without_interval(found: Sequence[Score]) -> Iterator[Measurement]:
     worst = {"site": found[int(known.argmin())].site}
     facets: tuple[dict[str, str], ...] = ({}, worst, worst, {})
     for name, value, facet in zip(OVERALL, values, facets, strict=True):
+        if name in OVERALL[2:] and len(found) < 2:
+            yield undefined(name, SINGLE)
+            continue
         yield lift(Estimate(float(value), None, None, rows, "", reason), name, facet=facet)
 
 

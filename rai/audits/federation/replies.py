@@ -9,7 +9,8 @@ import numpy as np
 
 from rai.audits._lift import hidden
 from rai.audits.training.promise import phases_of
-from rai.ledger import Federation, Ledger, Privacy, Reply, Round
+from rai.audits.training.rows import ledger_of
+from rai.ledger import Federation, Privacy, Reply, Round
 from rai.subject import Ints, Subject
 
 MOST_LISTED = 60
@@ -58,11 +59,6 @@ class Seen:
     def rounds(self) -> tuple[Round, ...]:
         """The rounds, first to last."""
         return tuple(sorted(self.told.rounds, key=lambda each: each.number))
-
-    @cached_property
-    def last(self) -> Round | None:
-        """The last round, if there was any."""
-        return self.rounds[-1] if self.rounds else None
 
     @cached_property
     def by_site(self) -> dict[str, tuple[Reply, ...]]:
@@ -119,13 +115,6 @@ def took_part(reply: Reply) -> bool:
 def is_secret(privacy: Privacy | None) -> bool:
     """Whether a promise to whole sites counts on nobody knowing who took part in which round."""
     return privacy is not None and any(each.sample_rate < 1 for each in phases_of(privacy))
-
-
-def ledger_of(subject: Subject) -> Ledger:
-    """The subject's ledger; the audit is not run without one."""
-    if subject.ledger is None:
-        raise TypeError("a ledger was expected")
-    return subject.ledger
 
 
 def seen_by(subject: Subject) -> Seen:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rai.audits._exhibits import number, percent
-from rai.audits._lift import lift, undefined
+from rai.audits._lift import hidden, lift, undefined
 from rai.audits.federation.contrasts import advantages
 from rai.audits.federation.quality import estimate_of, right_of
 from rai.audits.federation.replies import MOST_COUNTED, MOST_LISTED, NOT_TOLD, UNKNOWN_ROWS, Seen, finite, listed
@@ -238,7 +238,9 @@ def _share(seen: Seen, test: StressTest) -> str:
     """How much of all rows the attackers hold: an average listens to each site as loudly as it has rows."""
     rows = {each.name: min(each.rows, MOST_COUNTED) for each in seen.told.sites}
     theirs, of_all = sum(rows.get(name, 0) for name in test.attackers), sum(rows.values())
-    return f", which hold {percent(theirs / of_all)} of the rows," if of_all else ""
+    if not of_all or any(hidden(rows.get(name, 0)) for name in test.attackers):
+        return ""
+    return f", which hold {percent(theirs / of_all)} of the rows,"
 
 
 def _noticed(attack: str, cells: Sequence[Cell], test: StressTest) -> str:

@@ -21,7 +21,7 @@ from rai.audits.mitigation.exhibits import (
 from rai.audits.mitigation.gaps import Change, accuracy_change, gap_changes
 from rai.audits.mitigation.leakage import leakages
 from rai.audits.mitigation.outputs import error_change, group_error_changes, output_changes
-from rai.audits.mitigation.pairs import Pair, decisions, pair_of
+from rai.audits.mitigation.pairs import NO_BASELINE, Pair, decisions, pair_of
 from rai.audits.mitigation.payers import adjusted, error_changes
 from rai.audits.mitigation.tipping import tippings
 from rai.evidence import Evidence, Exhibit, Measurement
@@ -109,7 +109,6 @@ REGRESSION = (
     "Not measured for a regression model: equalized odds, equal opportunity, what the score tells given the true "
     "value, and label bias."
 )
-NO_BASELINE = "no baseline model"
 NOT_ASKED = "no ledger says which criterion was asked for"
 UNMEASURED = ("accuracy_change", "asked_criterion_change", "group_error_rate_change")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from rai.audits._lift import large_enough, lift
 from rai.audits.mitigation.gaps import WHEN, Change
+from rai.audits.mitigation.pairs import NO_BASELINE
 from rai.evidence import SMALLEST_CELL
 from rai.stats.estimates import Estimate, undefined
 from rai.stats.proportions import normal_quantile
@@ -91,7 +92,7 @@ def _change(names: tuple[str, str], board: Board, scores: Sequence[Floats], face
     name, title = names
     ranked = [parts(board, each) for each in scores]
     after = stratified_auc(ranked[-1])
-    before, moved = undefined("no baseline model"), undefined("no baseline model")
+    before, moved = undefined(NO_BASELINE), undefined(NO_BASELINE)
     if len(scores) > 1:
         before, moved = stratified_auc(ranked[0]), stratified_auc(ranked[1], ranked[0])
     found = zip((before, after, moved), WHEN, strict=True)

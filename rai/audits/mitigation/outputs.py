@@ -29,9 +29,10 @@ def output_changes(pair: Pair, groups: Groups, rng: np.random.Generator) -> Iter
     labels, large = np.asarray(pair.after.data.labels, dtype=np.float64), large_enough(groups)
     ends = [np.asarray(each.predicted, dtype=np.float64) for each in (pair.before, pair.after)]
     scale = float(labels.std())
-    outputs = [each / scale for each in ends] if scale > 0 else ends
+    means = "Mean prediction, in standard deviations of the labels"
+    parity = [("demographic_parity", means, Values(*(each / scale for each in ends)))] if scale > 0 else []
     kinds = (
-        ("demographic_parity", "Mean prediction, in standard deviations of the labels", Values(*outputs)),
+        *parity,
         ("mean_residual", "Mean residual", Values(*(labels - each for each in ends))),
         ("mae", "Mean absolute error", Values(*(np.abs(labels - each) for each in ends))),
     )

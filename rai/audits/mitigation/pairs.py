@@ -10,6 +10,7 @@ from rai.audits.fairness.criteria import CRITERIA, SELECTION, Criterion
 from rai.models.baseline import Baseline
 from rai.subject import Bools, Groups, Ints, Subject
 
+NO_BASELINE = "no baseline model"
 RIGHT = Criterion("accuracy", "Accuracy", (SELECTION,))
 """Of several classes a row is right or wrong: the share "selected" is the share right."""
 

@@ -8,8 +8,8 @@ DP-fy ML); EU AI Act Art. 10, 11 and Annex IV(2).
 
 from rai.audits._lift import joined
 from rai.audits.training import account, curves, gap, promise, terms, tradeoffs, tuning
+from rai.audits.training.rows import ledger_of
 from rai.evidence import Evidence
-from rai.ledger import Ledger
 from rai.subject import Subject, Trust
 
 NEEDS = ("ledger",)
@@ -52,13 +52,6 @@ def measure(subject: Subject) -> Evidence:
         account.evidence(subject, ledger),
     )
     return joined(parts, f"{_bound(subject.model.trust)} {METHOD}")
-
-
-def ledger_of(subject: Subject) -> Ledger:
-    """The subject's ledger; the audit is not run without one."""
-    if subject.ledger is None:
-        raise TypeError("a ledger was expected")
-    return subject.ledger
 
 
 def _bound(trust: Trust) -> str:

@@ -3,10 +3,18 @@
 from rai.audits._lift import guarded, undefined
 from rai.evidence import Measurement
 from rai.ledger import Ledger
+from rai.subject import Subject
 
 LARGEST = 1e300
 """A larger figure is told as this one: a sealed ledger may hold any number."""
 COUNTED = "counted while training; no sampling error"
+
+
+def ledger_of(subject: Subject) -> Ledger:
+    """The subject's ledger; the audit is not run without one."""
+    if subject.ledger is None:
+        raise TypeError("a ledger was expected")
+    return subject.ledger
 
 
 def trained_rows(ledger: Ledger) -> int:

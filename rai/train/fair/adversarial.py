@@ -182,11 +182,11 @@ def _predictor(trained: Trained, job: Job, look: Look) -> Trained:
 def _flops(ledger: Ledger, job: Job, adversary: int) -> float | None:
     """Operations of both networks: a second way back through the predictor, and 2 for each of the adversary's weights.
 
-    The second way back is made only in the epochs in which the criterion counts.
+    The second way back is made only in the epochs in which the criterion counts, and at strength 0 in none.
     """
     if ledger.flops is None or not ledger.epochs:
         return ledger.flops
     epochs = len(ledger.epochs)
-    opposed_share = max(0, epochs - job.fair.warm_start) / epochs
+    opposed_share = max(0, epochs - job.fair.warm_start) / epochs if job.strength else 0.0
     rows = ledger.split["train"] * epochs
     return ledger.flops * (1 + EXTRA * opposed_share) + PASSES * 2 * adversary * rows

@@ -119,7 +119,7 @@ class Look:
         first, last = (codes == present[int(find(labels))] for find in (np.argmax, np.argmin))
         within = [(first & (given == each), last & (given == each)) for each in np.unique(given)]
         found = [decided[one].mean() - decided[other].mean() for one, other in within if one.any() and other.any()]
-        return float(np.mean(found)) if found else 0.0
+        return float(np.mean(found)) if found else math.nan  # which is left out
 
     def _noise(self) -> float:
         """Two standard errors of a difference of rates between the two smallest groups that are compared."""

@@ -100,10 +100,6 @@ class Frontier:
             for name in names
         }
 
-    def to_trials(self) -> tuple[Trial, ...]:
-        """Return the trials as a ledger keeps them (`Mitigation.trials`)."""
-        return self.trials
-
     def to_frame(self) -> Any:
         """Return a pandas frame with a row a point: each value with `_low` and `_high`, None where there is none."""
         from pandas import DataFrame

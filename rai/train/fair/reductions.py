@@ -62,6 +62,10 @@ def train(job: Job) -> Trained:
     first = fit(job.network, job.rows, settings=job.settings, validation=job.held, **aids)
     learner = _Learner(first.model, job.rows, _shorter(job))
     before = _gap(first.model, job)
+    if before is None:
+        raise InputError(
+            "no gap is defined on the rows learned from", where="sensitive", do="give more rows of each group"
+        )
     asked = max((1.0 - job.strength) * before, LEAST_GAP)
     parity = getattr(fairlearn, PARITIES[job.fair.criterion])(difference_bound=asked / 2)
     search = fairlearn.ExponentiatedGradient(learner, parity, max_iter=ROUNDS)
@@ -69,20 +73,21 @@ def train(job: Job) -> Trained:
         search.fit(np.arange(len(job.rows))[:, None], job.rows.targets.long().numpy(), sensitive_features=_codes(job))
     model = _mixed(first.model, search.predictors_, search.weights_)
     after = _gap(model, job)
-    details = {"gap of the baseline": before, "gap asked for": asked, "gap of the mixture": after}
+    details: dict[str, float | str] = {"gap of the baseline": before, "gap asked for": asked}
+    details["gap of the mixture"] = "not defined" if after is None else after
     details |= {"networks trained": len(learner.made), "networks in the mixture": len(model.members)}
     ledger = _summed(first.ledger, learner.made, model)
     told = Mitigation(job.fair.criterion, job.fair.sensitive, job.fair.method, job.strength, details=details)
     return Trained(model, replace(ledger, mitigation=told, warnings=(*ledger.warnings, *_doubt(asked, after))))
 
 
-def _gap(module: nn.Module, job: Job) -> float:
-    """The criterion's gap on the rows learned from; 0 where there is nothing to compare."""
-    return gaps_on(module, job.rows, job).get(gap_name(job.fair.criterion), 0.0)
+def _gap(module: nn.Module, job: Job) -> float | None:
+    """The criterion's gap on the rows learned from; None where there is nothing to compare."""
+    return gaps_on(module, job.rows, job).get(gap_name(job.fair.criterion))
 
 
-def _doubt(asked: float, found: float) -> tuple[str, ...]:
-    if found <= asked + SLACK:
+def _doubt(asked: float, found: float | None) -> tuple[str, ...]:
+    if found is None or found <= asked + SLACK:
         return ()
     return (f"reductions: the gap on the rows learned from is {found:.3f}, and {asked:.3f} was asked for",)
 

@@ -1,9 +1,9 @@
 """Sites that learn at the same time as others: in one batched computation, or in processes beside this one."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -20,96 +20,75 @@ if TYPE_CHECKING:
 
 TRAIN = "train"
 OWN_WAY = "each site learns in its own way"
+Begun = Mapping[int, Callable[[], Update]] | str
+Begin = Callable[[Sequence[Task]], Begun]
 
 
 @dataclass
 class Beside:
     """Learns for all sites of a round when its first message is handed over; a site then finds its update there.
 
-    `reason` says why sites learn one by one all the same, "" where they do not.
+    `begin` does the work of tasks or starts it, and says by site how its update is had, or why all is done one by one;
+    that `reason` is kept, "" where there is none.
     """
 
     job: Job
+    begin: Begin
     reason: str = ""
+    under_way: dict[int, Callable[[], Update]] = field(default_factory=dict)
 
     def learn(self, messages: "Sequence[Message]") -> None:
         """Do the work of all messages that ask to learn, unless something stands in the way."""
         asked = [each for each in messages if each.metadata.message_type == TRAIN]
         tasks = [task_in(each, each.metadata.dst_node_id - 1, self.job.fit) for each in asked]
-        if tasks and not self.reason:
-            self.begin(tasks)
-
-    def begin(self, tasks: Sequence[Task]) -> None:
-        """Do the work of these tasks, or start it."""
-        raise NotImplementedError
-
-    def made(self, task: Task) -> Update | None:
-        """Return what came of a task; None where the site is to learn by itself."""
-        raise NotImplementedError
+        if not tasks or self.reason:
+            return
+        begun = self.begin(tasks)
+        if isinstance(begun, str):
+            self.reason = begun
+        else:
+            self.under_way.update(begun)
 
     def __call__(self, module: Any, rows: Any, task: Task) -> Update:
-        """Return what the site learned beside the others, or let it learn by itself."""
-        found = None if self.reason else self.made(task)
-        return learned(module, rows, task) if found is None else found
-
-
-@dataclass
-class Together(Beside):
-    """One batched computation (see `vmap`)."""
-
-    ready: dict[int, Update | InputError] = field(default_factory=dict)
-
-    def begin(self, tasks: Sequence[Task]) -> None:
-        """Do the work of these tasks."""
-        from rai.train.federated.vmap import learned_together
-
-        rows = [self.job.sites.parts[task.site].train for task in tasks]
-        found = learned_together(self.job.module, rows, tasks)
-        if isinstance(found, str):
-            self.reason = found
-        else:
-            self.ready.update(zip((task.site for task in tasks), found, strict=True))
-
-    def made(self, task: Task) -> Update | None:
-        """Return the update of a site; raise what stopped it."""
-        found = self.ready.pop(task.site, None)
-        if isinstance(found, InputError):
-            raise found
-        return found
-
-
-@dataclass
-class Apart(Beside):
-    """Several processes, each of which learns for one site after the other: for networks whose steps take long."""
-
-    processes: Pool | None = None
-    under_way: dict[int, "Future[Update]"] = field(default_factory=dict)
-
-    def begin(self, tasks: Sequence[Task]) -> None:
-        """Start the work of these tasks."""
-        if self.processes is not None:
-            self.under_way.update({task.site: self.processes.submit(_learned, task) for task in tasks})
-
-    def made(self, task: Task) -> Update | None:
-        """Wait for the update of a site; raise what stopped it."""
-        found = self.under_way.pop(task.site, None)
-        return None if found is None else found.result()
+        """Return what the site learned beside the others, or let it learn by itself; raise what stopped it."""
+        update = self.under_way.pop(task.site, None)
+        return learned(module, rows, task) if update is None else update()
 
 
 @contextmanager
 def beside(job: Job, learners: Mapping[int, Learner]) -> Iterator[Beside | None]:
     """Lend what the settings ask for, `vmap` or several `jobs`, if anything; `learners` say who learns otherwise."""
-    reason = OWN_WAY if learners else ""
-    if job.federated.vmap:
-        yield Together(job, reason)
-    elif job.federated.jobs > 1 and not reason:
+    if not job.federated.vmap and job.federated.jobs == 1:
+        yield None
+    elif learners:
+        yield Beside(job, lambda _: OWN_WAY, OWN_WAY)
+    elif job.federated.vmap:
+        yield Beside(job, partial(_together, job))
+    else:
         rows = tuple(each.train for each in job.sites.parts)
         with pool((job.module, rows), min(job.federated.jobs, len(rows))) as processes:
-            yield Apart(job, processes=processes)
-    elif job.federated.jobs > 1:
-        yield Apart(job, reason)
-    else:
-        yield None
+            yield Beside(job, partial(_apart, processes))
+
+
+def _together(job: Job, tasks: Sequence[Task]) -> Begun:
+    """One batched computation (see `vmap`)."""
+    from rai.train.federated.vmap import learned_together
+
+    found = learned_together(job.module, [job.sites.parts[task.site].train for task in tasks], tasks)
+    if isinstance(found, str):
+        return found
+    return {task.site: partial(_given, each) for task, each in zip(tasks, found, strict=True)}
+
+
+def _given(found: Update | InputError) -> Update:
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def _apart(processes: Pool, tasks: Sequence[Task]) -> Begun:
+    """Several processes, each of which learns for one site after the other: for networks whose steps take long."""
+    return {task.site: processes.submit(_learned, task).result for task in tasks}
 
 
 def _learned(shared: tuple[nn.Module, Sequence[Rows]], task: Task) -> Update:

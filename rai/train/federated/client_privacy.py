@@ -40,19 +40,18 @@ WITHOUT = "PLD, where it is known who took part"
 """The name, among a promise's other figures, of the epsilon that applies where participation is no secret."""
 
 
-def client_promise(privacy: ClientPrivacy, *, share: float, clients: int, rounds: int, hidden: bool = True) -> Privacy:
+def client_promise(privacy: ClientPrivacy, *, share: float, clients: int, rounds: int) -> Privacy:
     """Return what so many rounds promise to each site: the epsilon that applies, with others beside it.
 
-    `share` is the public chance with which each of `clients` sites is drawn in a round. It makes the promise stronger
-    only while it stays `hidden` who was drawn: then whatever is written down of a round goes through
-    `without_participation`. Otherwise each round counts as if all had been drawn. `assumption` says in words which of
-    the two it is. Raises `InputError` for numbers that promise nothing.
+    `share` is the public chance with which each of `clients` sites is drawn in a round. Below 1 it makes the promise
+    stronger while it stays secret who was drawn: whatever is written down of a round goes through
+    `without_participation`, and the figure that holds where it is known stands beside. `assumption` says this in words.
+    Raises `InputError` for numbers that promise nothing.
     """
     _require(privacy, share)
-    rate = share if hidden else 1.0
-    found = epsilon(privacy.noise_multiplier, rate, steps=rounds, delta=privacy.delta)
+    found = epsilon(privacy.noise_multiplier, share, steps=rounds, delta=privacy.delta)
     others = dict(found.alternatives)
-    if rate < 1:
+    if share < 1:
         others[WITHOUT] = epsilon(privacy.noise_multiplier, 1.0, steps=rounds, delta=privacy.delta).value
     return Privacy(
         unit="site",
@@ -60,25 +59,25 @@ def client_promise(privacy: ClientPrivacy, *, share: float, clients: int, rounds
         delta=privacy.delta,
         noise_multiplier=privacy.noise_multiplier,
         max_grad_norm=privacy.max_grad_norm,
-        sample_rate=rate,
+        sample_rate=share,
         steps=rounds,
         expected_batch=share * clients,
         accountant=found.accountant,
         relation="add or remove one site",
-        sampler="Poisson, among sites" if rate < 1 else "none: each site counts in every round",
+        sampler="Poisson, among sites" if share < 1 else "none: each site counts in every round",
         alternatives=others,
         gradients="each site's whole update, clipped at the server",
     )
 
 
-def assumption(share: float, *, hidden: bool = True) -> str:
+def assumption(share: float) -> str:
     """Return in words what the promise to whole sites rests on, for the ledger and whoever reads epsilon."""
-    return f"{SERVER}; {HIDDEN if hidden and share < 1 else OPEN}"
+    return f"{SERVER}; {HIDDEN if share < 1 else OPEN}"
 
 
-def unnoised(share: float, *, hidden: bool = True) -> tuple[str, ...]:
+def unnoised(share: float) -> tuple[str, ...]:
     """Return in words what is told of sites beside the noisy mean: the promise to whole sites does not cover it."""
-    return (*UNNOISED, TIME) if hidden and share < 1 else (*UNNOISED, *OF_WHO_TOOK_PART)
+    return (*UNNOISED, TIME) if share < 1 else (*UNNOISED, *OF_WHO_TOOK_PART)
 
 
 def drawn_sites(count: int, share: float, rng: np.random.Generator) -> tuple[int, ...]:

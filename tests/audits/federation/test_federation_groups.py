@@ -77,8 +77,10 @@ class TestGroups:
         counts = {"sex": {"Female": (90, 10, 10, 90), "Male": (90, 10, 10, 87), "Other": (1, 1, 0, 1)}}
         found = audited(built.changed(built.clean, 4, "north", counts=counts))
         rows = {row[0]: row for row in built.exhibit(found, "Gaps inside 5 of 5").rows}
-        assert rows["north"][1:3] == ("Female, Male", None)
-        assert rows["south"][2] == 400
+        assert rows["north"][1:4] == ("Female, Male", None, None)
+        assert rows["south"][2:4] == (None, None), "all rows of a group less those of the other sites tell the rest"
+        clean = {row[0]: row for row in built.exhibit(audited(built.clean), "Gaps inside 5 of 5").rows}
+        assert clean["south"][2] == 400
 
     def test_several_classes_are_compared_in_the_one_that_was_counted(
         self, make_subject: Callable[..., Subject], one: ONE, built: Any

@@ -55,24 +55,18 @@ def test_the_known_epsilons_with_and_without_secret_sampling():
     assert hidden.epsilon == pytest.approx(7.05, abs=0.05)  # PLD, which is tighter
     assert hidden.alternatives[WITHOUT] == pytest.approx(91.8, abs=0.1)
     assert (hidden.sample_rate, hidden.steps, hidden.expected_batch, hidden.unit) == (0.1, 100, 10.0, "site")
-    shown = client_promise(terms(), share=0.1, clients=100, rounds=100, hidden=False)
+    shown = client_promise(terms(), share=1.0, clients=100, rounds=100)
     assert shown.alternatives["RDP"] == pytest.approx(96.1, abs=0.1)
     assert shown.epsilon == hidden.alternatives[WITHOUT]
-    assert (shown.sample_rate, shown.expected_batch) == (1.0, 10.0)
+    assert (shown.sample_rate, shown.expected_batch) == (1.0, 100.0)
     assert WITHOUT not in shown.alternatives
 
 
 def test_the_assumption_is_said_for_the_epsilon_that_applies():
     assert HIDDEN in assumption(0.1)
-    for words in (assumption(0.1, hidden=False), assumption(1.0)):
-        assert OPEN in words
-        assert HIDDEN not in words
-    assert all(SERVER in assumption(share, hidden=hidden) for share in (0.1, 1.0) for hidden in (True, False))
-
-
-def test_all_sites_in_every_round_promise_the_same_hidden_or_not():
-    one, other = (client_promise(terms(), share=1.0, clients=5, rounds=3, hidden=each) for each in (True, False))
-    assert one == other
+    assert OPEN in assumption(1.0)
+    assert HIDDEN not in assumption(1.0)
+    assert all(SERVER in assumption(share) for share in (0.1, 1.0))
 
 
 @pytest.mark.parametrize(
